@@ -6,6 +6,8 @@ see the same data. Values are inclusive; units are the contract's.
 
 from __future__ import annotations
 
+import math
+
 BOUNDS: dict[str, tuple[float, float]] = {
     "hr": (0, 350),  # per minute; the fastest conducted rates reported in adults stay below
     "rr": (0, 120),  # per minute
@@ -19,6 +21,6 @@ BOUNDS: dict[str, tuple[float, float]] = {
 
 
 def possible(field: str, value: float) -> bool:
-    """Whether *value* is one that *field* can have; NaN and infinities never are. Fields without bounds pass."""
-    low, high = BOUNDS.get(field, (float("-inf"), float("inf")))
-    return low <= value <= high
+    """Whether *value* is one that *field* can have; NaN and infinities never are."""
+    low, high = BOUNDS.get(field, (-math.inf, math.inf))
+    return math.isfinite(value) and low <= value <= high

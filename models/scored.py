@@ -11,7 +11,7 @@ class Scored:
     """One answer of one model for one input."""
 
     label: str
-    """The label that is published, one of the manifest's labels (or `learning`, `unknown`… when abstained)."""
+    """The label that is published: one of the manifest's, or when abstained `learning`, `unknown`…"""
     probability: float | None
     """Probability of *label*, 0 to 1; None where the model gives none (NEWS2)."""
     scores: Mapping[str, float] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from models.bounds import BOUNDS
 
@@ -46,13 +46,27 @@ PainScore = Annotated[float, _bounded("pain")]
 ChannelName = Annotated[str, Field(min_length=1, max_length=CHANNEL_NAME_LIMIT)]
 ChannelValue = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False, strict=True)]
 StrictBoolean = Annotated[bool, Field(strict=True)]
+Scale = Annotated[int, Field(ge=1, le=2, strict=True)]
 Consciousness = Literal["A", "C", "V", "P", "U"]
 Sex = Literal["F", "M"]
 Arrival = Literal["walk-in", "ambulance", "private", "transfer", "other"]
-InputId = Annotated[str, Field(min_length=1, max_length=ID_LIMIT, strict=True)]
+
+
+def _id_text(value: object) -> object:
+    """Numbering publishers send whole numbers: 5 and "5" are one id, and its text is what comes back."""
+    return str(value) if type(value) is int and value.bit_length() <= 64 else value
+
+
+InputId = Annotated[
+    str,
+    Field(min_length=1, max_length=ID_LIMIT, strict=True),
+    BeforeValidator(_id_text, json_schema_input_type=str | int),
+]
+_StrictFloat = Annotated[float, Field(strict=True)]
+_StrictText = Annotated[str, Field(strict=True)]
 InputTime = Annotated[
-    int | str,
-    Field(description="RFC 3339 with an offset, or whole epoch milliseconds; without one, arrival counts"),
+    _StrictFloat | _StrictText,
+    Field(description="RFC 3339 with an offset, or epoch milliseconds; without one, arrival counts"),
 ]
 
 
@@ -75,7 +89,7 @@ class VitalSigns(_Payload):
         None, description="Alert, new Confusion, responds to Voice, to Pain, Unresponsive"
     )
     on_oxygen: StrictBoolean | None = Field(None, description="true when breathing supplementary oxygen")
-    spo2_scale: Literal[1, 2] | None = Field(
+    spo2_scale: Scale | None = Field(
         None, description="NEWS2 SpO2 scale: a clinical order for the patient, 1 unless it is sent"
     )
 
@@ -98,7 +112,7 @@ class Vitals(_Envelope, VitalSigns):
 
 
 class Note(_Envelope):
-    """A payload on a note topic. On the wire it may also be bare text, any valid UTF-8 not starting with `{`."""
+    """A payload on a note topic; on the wire also bare text, any valid UTF-8 not starting with `{`."""
 
     kind: ClassVar[Kind] = "note"
 
