@@ -2,8 +2,8 @@
 
 Source: Royal College of Physicians, *National Early Warning Score (NEWS) 2: Standardising the assessment of
 acute-illness severity in the NHS*, London: RCP, 2017, Chart 1 (scores) and its clinical risk words; the RCP
-is acknowledged as the author of the score. The chart was read in copies, not in the report itself. Not a medical
-device; not for people under 16 or in pregnancy.
+is acknowledged as the author of the score. The chart was read in copies, not in the report itself. Not a
+medical device; not for people under 16 or in pregnancy.
 
 Two things the chart leaves open are decided here:
 
@@ -128,10 +128,10 @@ def news2(values: Mapping[str, float | str | bool], spo2_scale: int = 1) -> News
     """Score any subset of `PARAMETERS`, in the contract's units.
 
     *values* maps a parameter to its reading: numbers (per minute, %, mmHg, °C), `on_oxygen` a boolean,
-    `acvpu` one of A, C (new confusion), V, P, U; other keys are ignored. *spo2_scale* is the clinical order for the
-    patient, 1 or 2, never inferred. On scale 2 a saturation of 93 % or more can't be scored while `on_oxygen`
-    is unknown, and counts as missing. Raises InputRefused for what no border should let through: a number
-    that isn't finite, another scale, another consciousness letter.
+    `acvpu` one of A, C (new confusion), V, P, U; other keys are ignored. *spo2_scale* is the clinical order
+    for the patient, 1 or 2, never inferred. On scale 2 a saturation of 93 % or more can't be scored while
+    `on_oxygen` is unknown, and counts as missing. Raises InputRefused for what no border should let
+    through: a number that isn't finite, another scale, another consciousness letter.
 
     >>> score = news2({"rr": 22, "spo2": 95, "on_oxygen": False, "sbp": 105, "hr": 112, "temp": 38.4})
     >>> score.total, score.label, score.missing

@@ -21,8 +21,8 @@ LABELS = ("anomaly", "changepoint")
 def rows(folder: Path) -> Iterator[Row]:
     """Rows of each experiment in its order, the anomaly-free run first; one device an experiment.
 
-    Device `skab-valve1-1` (the anomaly-free run: `skab-anomaly-free`), id the device and the row's number from
-    1, truth `anomaly`; the stamps carry no zone and are taken as UTC.
+    Device `skab-valve1-1` (the anomaly-free run: `skab-anomaly-free`), id the device and the row's number
+    from 1, truth `anomaly`; the stamps carry no zone and are taken as UTC.
     """
     for name in FOLDERS:
         for path in sorted((folder / name).glob("*.csv.gz"), key=_number_in_name):
