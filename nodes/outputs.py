@@ -7,7 +7,7 @@ JSON, a field set to None is written as null.
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,7 +26,7 @@ class Publication(NamedTuple):
 
 
 class _Output(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class InputReference(_Output):
@@ -188,16 +188,11 @@ def gateway_topic(gateway: str, what: Literal["status", "rejected", "counters"])
     return f"edgeward/gateway/{gateway}/{what}"
 
 
+_CONSTANT = ("specversion", "type", "datacontenttype")
+"""Fields that nobody sets and that are written all the same."""
+
+
 def encoded(output: Output) -> bytes:
-    """The JSON of an output, without the fields that were never set."""
+    """The JSON of an output; an optional field that was never set is left out, one set to None is null."""
+    output.model_fields_set.update(name for name in _CONSTANT if name in type(output).model_fields)
     return output.model_dump_json(exclude_unset=True).encode()
-
-
-def with_defaults(event: type[BaseModel], **fields: Any) -> Any:
-    """An event with its constant fields set, so that they are written too."""
-    constants = {
-        name: field.default
-        for name, field in event.model_fields.items()
-        if name in ("specversion", "type", "datacontenttype")
-    }
-    return event(**constants, **fields)

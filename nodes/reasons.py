@@ -1,4 +1,4 @@
-"""Why an input, or one value of it, was refused: the closed list. No reason ever holds a payload's content."""
+"""Why an input, or one value of it, was refused: the closed list. No reason holds a payload's content."""
 
 from __future__ import annotations
 

@@ -14,9 +14,7 @@ DAY_MS = 86_400_000
 LATEST_MS = 253_402_300_799_999
 """The last millisecond of the year 9999, the end of RFC 3339."""
 
-_RFC3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:)(\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:)(\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -44,9 +42,9 @@ def _parse_text(text: str) -> int:
     day, minute, second, fraction, offset = found.groups()
     leap = second == "60"
     try:
-        moment = datetime.fromisoformat(
-            f"{day}T{minute}{'59' if leap else second}{(fraction or '')[:7]}{'+00:00' if offset in 'Zz' else offset}"
-        )
+        # Python reads six digits of a second's fraction, and no leap seconds.
+        clock = f"{minute}{'59' if leap else second}{(fraction or '')[:7]}"
+        moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if offset in 'Zz' else offset}")
     except ValueError as exc:
         raise InputRefused(Reason.BAD_TIME, "time") from exc
     return (moment - _EPOCH) // timedelta(milliseconds=1) + (1000 if leap else 0)

@@ -44,7 +44,7 @@ class Template:
             named = _NAMED.fullmatch(level)
             if named is None and (not level or re.search(r"[+#{}\x00]", level)):
                 raise ValueError(
-                    f"topic template level {level!r} should be plain text or one {{name}}, without + # or braces"
+                    f"topic template level {level!r} should be plain text or one {{name}}, without + or #"
                 )
             self._names.append(named.group(1) if named else None)
         names = [name for name in self._names if name is not None]
@@ -59,7 +59,9 @@ class Template:
         self.text = text
         self._levels = levels
         self._site = site
-        self.filter = "/".join("+" if name else level for level, name in zip(levels, self._names, strict=True))
+        self.filter = "/".join(
+            "+" if name else level for level, name in zip(levels, self._names, strict=True)
+        )
 
     def matches(self, levels: list[str]) -> bool:
         """Whether a topic, already split at its slashes, has this template's shape."""
@@ -104,6 +106,4 @@ def merge_filters(filters: Iterable[str]) -> tuple[str, ...]:
 
 
 def _overlap(one: list[str], other: list[str]) -> bool:
-    return len(one) == len(other) and all(
-        a == b or "+" in (a, b) for a, b in zip(one, other, strict=True)
-    )
+    return len(one) == len(other) and all(a == b or "+" in (a, b) for a, b in zip(one, other, strict=True))

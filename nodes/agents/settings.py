@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.anomaly import Learn
+
 from nodes.events import Kind
 from nodes.outputs import ROOT
 
@@ -34,7 +35,9 @@ class AgentSettings:
     """After how long without another reason an alert ends by itself."""
 
 
-def _shipped(name: str, kind: Kind, bundle: str | None, off_after_minutes: float | None = None) -> AgentSettings:
+def _shipped(
+    name: str, kind: Kind, bundle: str | None, off_after_minutes: float | None = None
+) -> AgentSettings:
     topic = f"{ROOT}/{{site}}/{{device}}/{kind}"
     return AgentSettings(name, kind, topic, bundle, off_after_minutes=off_after_minutes)
 

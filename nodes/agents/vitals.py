@@ -98,7 +98,9 @@ class VitalsAgent:
         values: dict[str, float | str | bool] = {}
         for name in news2.PARAMETERS:
             series = state.get(name)
-            value_now = None if series is None else series.at(reading.time_ms, reading.time_ms - self._validity_ms)
+            value_now = (
+                None if series is None else series.at(reading.time_ms, reading.time_ms - self._validity_ms)
+            )
             if value_now is None:
                 continue
             if name == "acvpu":
