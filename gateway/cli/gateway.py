@@ -1,0 +1,111 @@
+"""`edgeward gateway`: the daemon, put together from its configuration and run until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.cli.arguments import Commands, add_broker_options, names
+
+if TYPE_CHECKING:  # imported when the command runs, so that `edgeward --help` need not load pydantic
+    from gateway.config import Config
+    from gateway.link import BrokerAddress
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Describes the command."""
+    parser = commands.add_parser(
+        "gateway",
+        help="run the gateway: MQTT in, classifications and alerts out",
+        description="Runs the gateway until it is stopped (Ctrl-C or SIGTERM). Without a configuration: the "
+        "shipped agents on the default topics, over mqtt://127.0.0.1:1883.",
+    )
+    parser.add_argument("--config", metavar="FILE", type=Path, help="a TOML file; see deploy/edgeward.toml")
+    add_broker_options(parser, default=None)
+    parser.add_argument("--name", help="the gateway's name (default: the host name)")
+    parser.add_argument("--state", metavar="DIR", type=Path, help="folder for what the gateway keeps")
+    parser.add_argument("--agents", metavar="A,B", type=names, help="run only these agents")
+    parser.add_argument(
+        "--clock", choices=("wall", "events"), help="what now is: arrival, or the newest time a device sent"
+    )
+    parser.set_defaults(command=serve)
+
+
+def serve(chosen: argparse.Namespace) -> int:
+    """Runs the gateway. Every fault of its settings is found before it connects."""
+    import os
+    import random
+    import secrets
+
+    import structlog
+
+    from gateway.config import Config, choose_agents, default_name, load_config
+    from gateway.daemon import Daemon, wall_ms
+    from gateway.link import LinkSettings, Will
+    from gateway.log import configure
+    from gateway.paho_link import PahoLink
+    from gateway.signals import stop_flag
+    from gateway.state import held, state_folder
+    from models.errors import UsageError
+    from nodes.agents import build_agent
+    from nodes.outputs import gateway_topic
+    from nodes.pipeline import Pipeline
+    from nodes.topics import IDENTITY
+
+    config = Config() if chosen.config is None else load_config(chosen.config)
+    configure(level=config.gateway.log_level)
+    log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    name = chosen.name or config.gateway.name or default_name()
+    if not IDENTITY.fullmatch(name):
+        raise UsageError("A gateway's name should be 1-128 characters of A-Z a-z 0-9 . _ ~ : -.")
+    address = _address(chosen, config, os.environ)
+    settings = choose_agents(config, chosen.agents)
+    with (
+        stop_flag() as stopping,
+        held(state_folder(name, os.environ, chosen=chosen.state or config.gateway.state)) as state,
+    ):
+        log.info("starting", gateway=name, broker=address.name, state=str(state))
+        agents = []
+        for each in settings:
+            agents.append(build_agent(each))
+            log.info(
+                "agent_ready", agent=each.name, model=agents[-1].model.name, version=agents[-1].model.version
+            )
+        pipeline = Pipeline(
+            agents,
+            gateway=name,
+            new_id=lambda: secrets.token_hex(16),
+            clock=chosen.clock or config.gateway.clock or "wall",
+            historical_after_ms=round(config.gateway.historical_after_minutes * 60_000),
+            now=wall_ms,
+        )
+        link_settings = LinkSettings(
+            address=address,
+            client_id=f"edgeward-{name}",
+            will=Will(gateway_topic(name, "status"), b"offline"),
+            keepalive_seconds=config.broker.keepalive_seconds,
+            receive_maximum=config.broker.receive_maximum,
+            session_expiry_seconds=config.broker.session_expiry_seconds,
+        )
+        jitter = random.Random()  # noqa: S311 - spreads reconnections, guards nothing
+        with PahoLink(link_settings, rng=jitter) as link:
+            Daemon(link, pipeline, name=name, stopping=stopping).run()
+    return 0
+
+
+def _address(chosen: argparse.Namespace, config: Config, env: Mapping[str, str]) -> BrokerAddress:
+    """The configuration's broker, where the command line says nothing else."""
+    from gateway.address import resolve_address
+
+    broker = config.broker
+    return resolve_address(
+        chosen.broker or broker.url,
+        env,
+        username=chosen.username or broker.username,
+        password_file=chosen.password_file or broker.password_file,
+        ca_file=chosen.ca_file or broker.ca_file,
+        cert_file=chosen.cert_file or broker.cert_file,
+        key_file=chosen.key_file or broker.key_file,
+    )
