@@ -161,29 +161,18 @@ def write_bundle(
     """
     listed = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     try:
-        manifest = Manifest.model_validate({**manifest_without_files, "files": listed, "seal": None})
+        # Through JSON first, so that what is validated and sealed is what a reader will find.
+        said = json.loads(json.dumps(dict(manifest_without_files), allow_nan=False))
+        manifest = Manifest.model_validate({**said, "files": listed, "seal": None})
         text = _sealed(manifest)
     except ValidationError as exc:
         raise ModelRefused(f"bundle {folder} can't be written: {_sentence(exc)}") from exc
     except (TypeError, ValueError) as exc:
         raise ModelRefused(f"bundle {folder} can't be written: its manifest is not JSON ({exc})") from exc
-    folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = folder.parent / f".{folder.name}.new-{os.getpid()}"
-    old = folder.parent / f".{folder.name}.old-{os.getpid()}"
-    for leftover in (fresh, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    fresh.mkdir()
     try:
-        for name, content in {**files, MANIFEST: text}.items():
-            (fresh / name).write_bytes(content)
-        load_bundle(fresh)
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        _replace(folder.resolve(), {**files, MANIFEST: text})
+    except OSError as exc:
+        raise ModelRefused(f"bundle {folder} can't be written ({exc.strerror})") from exc
     return load_bundle(folder)
 
 
@@ -211,6 +200,26 @@ def find_bundle(name_or_folder: str) -> Path:
         f"there is no bundle {name_or_folder!r}: "
         f"it is no folder, and shipped are {', '.join(shipped()) or 'none'}"
     )
+
+
+def _replace(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Puts a folder with *contents* in *folder*'s place, once it has proved to load."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = folder.parent / f".{folder.name}.new-{os.getpid()}"
+    old = folder.parent / f".{folder.name}.old-{os.getpid()}"
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    fresh.mkdir()
+    try:
+        for name, content in contents.items():
+            (fresh / name).write_bytes(content)
+        load_bundle(fresh)
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 class _Fault(Exception):
@@ -246,7 +255,7 @@ def _manifest(content: bytes) -> Manifest:
 
 def _sealed(manifest: Manifest) -> bytes:
     """*manifest* as its file's bytes, with the right seal; the same fields always give the same bytes."""
-    bare = manifest.model_dump(mode="json", exclude={"seal"})
+    bare = manifest.model_dump(exclude={"seal"})  # not mode="json", which turns NaN into null
     return _canonical({**bare, "seal": hashlib.sha256(_canonical(bare)).hexdigest()})
 
 

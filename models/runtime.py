@@ -83,7 +83,7 @@ class TfliteModel:
         An input has the tensor's shape, or the same shape with n rows on the leading axis where that is 1;
         then all have n rows, and so have the outputs. Every row is answered as if it were alone: a model's
         state is reset before each, and a model whose rows would influence each other goes one by one.
-        String tensors take `bytes` (dtype `S` or object).
+        String tensors take `bytes`: dtype object, or `S`, which drops zero bytes at the end.
 
         Raises ModelRefused when number, dtype or shape of *inputs* don't suit the model, and InputRefused
         when the runtime fails on the values (an id beyond a table); the model can be used again after both.
@@ -154,26 +154,31 @@ class TfliteModel:
         alone = self._one_by_one(inputs, rows)
         try:
             together = self._together(inputs, rows)
-        except (InputRefused, ValueError, RuntimeError):
-            # Static shapes inside, or state sized for one row. What failed to resize is not used again.
-            self._batches, self._batch = False, None
+        except InputRefused:
+            self._batches = False  # static shapes inside, or state that is sized for one row
             return alone
-        self._batches = all(_same(left, right) for left, right in zip(alone, together, strict=True))
+        # To the last bit: all batchable foreign models answer so under both backends, and it makes what is
+        # published independent of how many messages happened to arrive together.
+        self._batches = all(
+            left.shape == right.shape and left.tobytes() == right.tobytes()
+            for left, right in zip(alone, together, strict=True)
+        )
         if not self._batches:
             self._batch = None
         return alone
 
     def _together(self, inputs: tuple[np.ndarray, ...], rows: int) -> tuple[np.ndarray, ...]:
-        # An interpreter of its own: single invokes keep their shape, and a failed resize can't harm them.
-        if self._batch is None:
-            self._batch = self._open()
-        if self._batch.rows != rows:
-            self._batch.resize(rows)
-        return self._run(self._batch, inputs)
+        # An interpreter of its own: single invokes keep their shape. One that failed is not used again.
+        prepared, self._batch = self._batch or self._open(), None
+        answers = self._run(prepared, inputs, rows)
+        self._batch = prepared
+        return answers
 
-    def _run(self, prepared: _Prepared, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    def _run(
+        self, prepared: _Prepared, inputs: tuple[np.ndarray, ...], rows: int = 1
+    ) -> tuple[np.ndarray, ...]:
         try:
-            return prepared.run(inputs)
+            return prepared.run(inputs, rows)
         except (ValueError, RuntimeError) as exc:
             raise InputRefused("the model can't be run on it") from exc
 
@@ -196,15 +201,14 @@ class _Prepared:
         self._input_indices = [details["index"] for details in inputs]
         self._output_indices = [details["index"] for details in outputs]
 
-    def resize(self, rows: int) -> None:
-        for index, tensor in zip(self._input_indices, self.inputs, strict=True):
-            self._interpreter.resize_tensor_input(index, (rows, *tensor.shape[1:]))
-        self._interpreter.allocate_tensors()
-        self.rows = rows
-
-    def run(self, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    def run(self, inputs: tuple[np.ndarray, ...], rows: int) -> tuple[np.ndarray, ...]:
         self.invoked = True
         interpreter = self._interpreter
+        if rows != self.rows:
+            for index, tensor in zip(self._input_indices, self.inputs, strict=True):
+                interpreter.resize_tensor_input(index, (rows, *tensor.shape[1:]))
+            interpreter.allocate_tensors()
+            self.rows = rows
         interpreter.reset_all_variables()
         for index, given in zip(self._input_indices, inputs, strict=True):
             interpreter.set_tensor(index, given)
@@ -281,15 +285,6 @@ def _tensor(details: Mapping[str, Any]) -> Tensor:
     )
 
 
-def _same(left: np.ndarray, right: np.ndarray) -> bool:
-    """Equal as far as is published (six decimals): one row and many may be summed in different order."""
-    if left.shape != right.shape:
-        return False
-    if left.dtype.kind != "f":
-        return bool((left == right).all())
-    return bool(np.allclose(left, right, rtol=1e-5, atol=1e-7, equal_nan=True))
-
-
 def _why_refused(message: str, backend: str) -> str:
     """The runtime's *message* as one clear sentence. It speaks of the file alone: no input was given yet."""
     if "unresolved custom op: " in message:
@@ -297,5 +292,6 @@ def _why_refused(message: str, backend: str) -> str:
         return f"the model needs the custom operation {operation}, which {backend} does not have"
     if "Select TensorFlow op" in message or "Flex" in message:
         return f"the model needs TensorFlow's own operations (Flex delegate), which {backend} does not have"
-    first = " ".join(message.split())[:_NATIVE_MESSAGE_LIMIT]
-    return f"{backend} can't run this model: {first}"
+    words = " ".join(message.split())
+    shown = words if len(words) <= _NATIVE_MESSAGE_LIMIT else f"{words[:_NATIVE_MESSAGE_LIMIT]}…"
+    return f"{backend} can't run this model: {shown}"
