@@ -174,7 +174,8 @@ class Sessions:
 
     *filters* are subscribed on each session (give them to a pool of one) and what arrives goes to
     *on_message*. *say* gets a sentence when the broker goes away and when it is back. *rng* jitters the
-    waiting between attempts. Raises `BrokerRefused` when the broker or its certificate says no.
+    waiting between attempts. A pool *beside* another waits on the same selector, so that pumping either reads
+    for both at once; it is closed first. Raises `BrokerRefused` when the broker or its certificate says no.
     """
 
     def __init__(
@@ -188,6 +189,7 @@ class Sessions:
         say: Say,
         filters: Sequence[str] = (),
         on_message: OnMessage | None = None,
+        beside: Sessions | None = None,
     ) -> None:
         self.access = access
         self.window = window
@@ -203,7 +205,10 @@ class Sessions:
         self.closing = False
         self._say = say
         self._is_away = False
-        self._selector = selectors.DefaultSelector()
+        self._owns_selector = beside is None
+        self._selector: selectors.BaseSelector = (
+            selectors.DefaultSelector() if beside is None else beside._selector
+        )
         self._misc_at = 0.0
         self._sessions = [_Session(self, f"{client_id}-{number}") for number in range(count)]
 
@@ -281,7 +286,8 @@ class Sessions:
             if (sock := session.client.socket()) is not None:
                 self.unwatch(sock)
                 sock.close()
-        self._selector.close()
+        if self._owns_selector:
+            self._selector.close()
 
     def watch(self, session: _Session, sock: Any) -> None:
         """A socket was opened."""

@@ -59,8 +59,8 @@ SHIFTS: Mapping[Cause, Shift] = {
 }
 
 # Spread of the slow wandering and of a single measurement, in the vital sign's own unit.
-_DRIFT = {"hr": 3.0, "rr": 0.7, "spo2": 0.4, "sbp": 4.0, "dbp": 2.5, "temp": 0.06}
-_MEASUREMENT = {"hr": 1.5, "rr": 0.6, "spo2": 0.4, "sbp": 2.5, "dbp": 2.0, "temp": 0.05}
+_DRIFT = {"hr": 4.0, "rr": 1.0, "spo2": 0.6, "sbp": 5.0, "dbp": 3.0, "temp": 0.1}
+_MEASUREMENT = {"hr": 2.0, "rr": 0.9, "spo2": 0.5, "sbp": 3.0, "dbp": 2.5, "temp": 0.08}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,11 @@ class Patient:
         self.age = round(min(95.0, max(19.0, rng.gauss(58, 19))))
         self.sex: Literal["F", "M"] = rng.choice(("F", "M"))
         self._normal = {
-            "hr": _within(rng.gauss(76, 7), 58, 88),
-            "rr": _within(rng.gauss(15.5, 1.2), 13, 18),
-            "spo2": _within(rng.gauss(97.3, 0.7), 96, 99),
+            "hr": _within(rng.gauss(78, 10), 56, 98),
+            "rr": _within(rng.gauss(16.5, 1.6), 13, 20),
+            "spo2": _within(rng.gauss(96.6, 1.1), 94.5, 99),
             "sbp": _within(rng.gauss(108 + 0.35 * self.age, 8), 112, 150),
-            "temp": _within(rng.gauss(36.75, 0.15), 36.4, 37.1),
+            "temp": _within(rng.gauss(36.75, 0.25), 36.2, 37.4),
         }
         self._normal["dbp"] = self._normal["sbp"] * rng.uniform(0.56, 0.64)
         self._drift = {name: rng.gauss(0, spread) for name, spread in _DRIFT.items()}
