@@ -33,6 +33,12 @@ _MODULES: Final[Mapping[str, str]] = {
 RUNTIMES: Final = tuple(_MODULES)
 """The names that `EDGEWARD_RUNTIME` and `open_model` take."""
 
+NOT_RUNNABLE: Final = "the model can't compute an answer to this input"
+"""The reason when a runtime fails on the values of an input."""
+
+NOT_FINITE: Final = "not a finite number"
+"""The reason when a value has no raw form."""
+
 _IDENTIFIER: Final = b"TFL3"
 """Bytes 4 to 8 of every TFLite flatbuffer (TensorFlow, `schema.fbs`, `file_identifier`)."""
 
@@ -180,7 +186,7 @@ class TfliteModel:
         try:
             return prepared.run(inputs, rows)
         except (ValueError, RuntimeError) as exc:
-            raise InputRefused("the model can't be run on it") from exc
+            raise InputRefused(NOT_RUNNABLE) from exc
 
 
 class _Prepared:
@@ -239,7 +245,7 @@ def quantised(values: np.ndarray, tensor: Tensor) -> np.ndarray:
     if tensor.dtype.kind not in "iu":
         return np.asarray(values).astype(tensor.dtype)
     if not np.isfinite(values).all():
-        raise InputRefused("not finite")
+        raise InputRefused(NOT_FINITE)
     if tensor.scale == 0.0:
         return np.asarray(values).astype(tensor.dtype)
     steps = np.asarray(values, np.float64) / tensor.scale

@@ -180,5 +180,5 @@ def test_tensors_without_a_scale_are_cast() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_not_finite_has_no_raw_form(value: float) -> None:
     """An integer tensor can't carry it, so the input is refused."""
-    with pytest.raises(InputRefused, match="not finite"):
+    with pytest.raises(InputRefused, match="not a finite number"):
         quantised(np.array([value]), tensor("int8", 0.1, 0))
