@@ -21,7 +21,7 @@ class Judgement:
     value: float
     threshold: float
     reason: str
-    severity: float
+    severity: float = 0.0
     """Larger is worse; an alert that is on is published again when its severity rises."""
 
 

@@ -61,9 +61,12 @@ def model_reference(bundle: Bundle) -> ModelReference:
 
 
 def above(what: str, value: float, on: float, off: float) -> Judgement:
-    """The judgement of a score that raises an alert at or above *on* and ends it at or below *off*."""
+    """The judgement of a score that raises an alert at or above *on* and ends it at or below *off*.
+
+    Its severity is always the same: a score that creeps upwards is no news.
+    """
     if value >= on:
-        return Judgement("on", value, on, f"{what} {value:.6g} is at or above {on:g}", value)
+        return Judgement("on", value, on, f"{what} {value:.6g} is at or above {on:g}")
     if value <= off:
-        return Judgement("off", value, off, f"{what} {value:.6g} is at or below {off:g}", value)
-    return Judgement("hold", value, on, f"{what} {value:.6g} is between {off:g} and {on:g}", value)
+        return Judgement("off", value, on, f"{what} {value:.6g} is at or below {off:g}")
+    return Judgement("hold", value, on, f"{what} {value:.6g} is between {off:g} and {on:g}")
