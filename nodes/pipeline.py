@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from models.errors import InputRefused
-from nodes.agents.base import Agent, Answer
+from nodes.agents.base import Agent, Answer, answer_each
 from nodes.codec import Decoded, Reading, decode, input_id, input_time
 from nodes.events import Kind
 from nodes.outputs import InputReference, Publication, alert_topic
@@ -62,7 +62,8 @@ class _Taken:
     now_ms: int
     historical: bool
     agents: list[Agent[Any, Any]]
-    answers: list[Answer]
+    answers: list[Answer | InputRefused]
+    """One for each agent: its answer, or why its model could not run on this input."""
 
 
 class Pipeline:
@@ -174,7 +175,7 @@ class Pipeline:
                 if agent.name not in windows:
                     windows[agent.name] = agent.new_state()
                 observations.append(agent.observe(windows[agent.name], taken.reading))
-            for taken, answer in zip(mine, agent.answer(observations), strict=True):
+            for taken, answer in zip(mine, answer_each(agent, observations), strict=True):
                 taken.answers.append(answer)
 
     # Concluding: what is published, what becomes of alerts, and how the message counts.
@@ -185,8 +186,9 @@ class Pipeline:
         if not ways:
             return Outcome("unmatched")
         taken = [way for way in ways if isinstance(way, _Taken)]
-        refusals = [way for way in ways if isinstance(way, InputRefused)]
-        if len(refusals) == len(ways):
+        answers = [answer for each in taken for answer in each.answers]
+        refusals = [each for each in (*ways, *answers) if isinstance(each, InputRefused)]
+        if refusals and len(refusals) == len(ways) - len(taken) + len(answers):
             return self._reject(received, refusals[0])
         publications = [publication for each in taken for publication in self._publish(each, classified_ms)]
         reasons = [refused.reason for refused in refusals]
@@ -215,6 +217,8 @@ class Pipeline:
         mine = ((alert_topic(identity, name), state) for name, state in taken.device.alerts.items())
         yield from self._end_due(mine, taken.now_ms)
         for agent, answer in zip(taken.agents, taken.answers, strict=True):
+            if isinstance(answer, InputRefused):
+                continue
             yield classification(
                 identity,
                 agent.name,

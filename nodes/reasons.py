@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from models.runtime import NOT_RUNNABLE
+
 PAYLOAD_LIMIT = 262_144
 """Bytes in one payload (256 KiB)."""
 
@@ -23,6 +25,7 @@ class Reason(StrEnum):
     TIME_OUT_OF_BOUNDS = "the time is before 1970, after 9999, or more than a day ahead"
     BAD_IDENTITY = "the topic's level is not 1-128 characters of A-Z a-z 0-9 . _ ~ : -"
     SAME_ID = "the id was used before with another payload"
+    NOT_RUNNABLE = NOT_RUNNABLE
     NOTHING_USABLE = "no usable value is left"
     TOO_MANY_DEVICES = "the gateway already watches as many devices as it can"
 

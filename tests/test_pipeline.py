@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from models.errors import InputRefused
 from models.news2 import PARAMETERS, news2
 from models.scored import Scored
 from nodes.agents import AgentSettings
@@ -20,6 +21,7 @@ from nodes.events import Kind, Sensor
 from nodes.outputs import ModelReference, Publication
 from nodes.pipeline import Clock, Outcome, Pipeline, Received
 from nodes.policy import Judgement
+from nodes.reasons import Reason
 from nodes.times import DAY_MS, MINUTE_MS, parse_time
 
 NOW = parse_time("2026-11-23T12:00:00Z")
@@ -191,6 +193,28 @@ def test_a_model_is_invoked_once_for_a_batch() -> None:
     assert agent.invokes == [9]
     scores = [json.loads(outcome.publications[0].payload)["data"]["scores"]["level"] for outcome in outcomes]
     assert scores == list(range(9))
+
+
+class FragileAgent(LevelAgent):
+    """Its model can't run on a batch that holds a nine."""
+
+    def answer(self, observations: Sequence[float]) -> list[Answer]:
+        if 9 in observations:
+            raise InputRefused(Reason.NOT_RUNNABLE)
+        return super().answer(observations)
+
+
+def test_an_input_that_its_model_cannot_run_on_is_rejected_and_its_batch_goes_on() -> None:
+    batch = [
+        Received("t/s/d/sensor", json.dumps({"values": {"level": level}}).encode(), NOW)
+        for level in (1, 9, 2)
+    ]
+    pipeline = _pipeline(FragileAgent())
+    outcomes = pipeline.process(batch)
+    assert [outcome.verdict for outcome in outcomes] == ["classified", "rejected", "classified"]
+    assert pipeline.counters.reasons == {Reason.NOT_RUNNABLE: 1}
+    (beside,) = _pipeline(FragileAgent(), LevelAgent("sturdy")).process(batch[1:2])
+    assert beside.verdict == "in_part"
 
 
 def test_batches_change_nothing() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from models.bundle import Bundle
+from models.errors import InputRefused
 from models.scored import Scored
 from nodes.codec import Reading
 from nodes.events import Kind
@@ -53,6 +54,16 @@ class Agent(Protocol[State, Observation]):
     def answer(self, observations: Sequence[Observation]) -> list[Answer]:
         """One answer for each observation."""
         ...
+
+
+def answer_each(agent: Agent[Any, Any], observations: Sequence[Any]) -> Sequence[Answer | InputRefused]:
+    """The agent's answers; where its model can't run on one input of a batch, each is asked for alone."""
+    try:
+        return agent.answer(observations)
+    except InputRefused as refused:
+        if len(observations) == 1:
+            return [refused]
+        return [answer for each in observations for answer in answer_each(agent, [each])]
 
 
 def model_reference(bundle: Bundle) -> ModelReference:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from models.errors import InputRefused
-from nodes.agents.base import Agent
+from nodes.agents.base import Agent, answer_each
 from nodes.codec import Reading, decode, input_time
 from nodes.outputs import rounded
 from nodes.topics import Identity
@@ -42,12 +42,15 @@ def judge_lines(agent: Agent[Any, Any], payloads: Iterable[bytes]) -> Iterator[d
             rows.append(None)
             ids.append(payload.id)
             observations.append(agent.observe(state, Reading(_ONE, time_ms, payload)))
-        answers = zip(ids, agent.answer(observations), strict=True)
+        answers = zip(ids, answer_each(agent, observations), strict=True)
         for row in rows:
             if row is not None:
                 yield row
                 continue
             input_id, answer = next(answers)
+            if isinstance(answer, InputRefused):
+                yield {"id": input_id, "label": None, "rejected": str(answer)}
+                continue
             scored = answer.scored
             yield {
                 "id": input_id,
