@@ -184,7 +184,7 @@ def choose_agents(config: Config, wanted: Sequence[str] | None = None) -> tuple[
     """
     shipped = {settings.name: settings for settings in SHIPPED}
     if config.agents is None:
-        settings = SHIPPED
+        settings: tuple[AgentSettings, ...] = SHIPPED
     else:
         settings = tuple(_settings(name, section, shipped) for name, section in config.agents.items())
     if wanted is None:
