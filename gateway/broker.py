@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from gateway.child import tied
 from models.errors import BrokerAway
 
 BrokerKind = Literal["mosquitto", "nats-server"]
@@ -37,15 +38,6 @@ LOG_TAIL_CHARACTERS = 400
 
 _CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"  # MQTT 3.1.1 CONNECT, clean session, no client id
 _CONNACK = 0x20
-
-# Runs in the child before the broker takes its place: the kernel ends the broker when we die, however we
-# die (PR_SET_PDEATHSIG, 1). A wrapper, since `preexec_fn` is unsafe in a process with threads.
-_TIED_TO_PARENT = (
-    "import ctypes, os, sys\n"
-    "ctypes.CDLL(None).prctl(1, 9)\n"
-    "os.getppid() == int(sys.argv[1]) or sys.exit(1)\n"
-    "os.execv(sys.argv[2], sys.argv[2:])\n"
-)
 
 
 def find_mosquitto() -> Path | None:
@@ -169,10 +161,9 @@ class EmbeddedBroker:
         configuration = self.folder / "broker.conf"
         write = _mosquitto_configuration if self.kind == "mosquitto" else _nats_configuration
         configuration.write_text(write(self.port, self.folder, self._settings), "utf-8")
-        wrapper = [sys.executable, "-I", "-S", "-c", _TIED_TO_PARENT, str(os.getpid())]
         with (self.folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*wrapper, str(self._binary), "-c", str(configuration)],
+                tied([str(self._binary), "-c", str(configuration)], signal.SIGKILL),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

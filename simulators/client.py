@@ -238,14 +238,14 @@ class Sessions:
             self.pump(0.05)
         return True
 
-    def publish(self, key: str, topic: str, payload: bytes) -> bool:
+    def publish(self, key: str, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Sends at QoS 1 through the session of *key* (a device); False when it can take none now."""
         session = self._sessions[zlib.crc32(key.encode()) % len(self._sessions)]
         if not session.ready or session.outstanding >= session.window:
             return False
         session.outstanding += 1
         self.sent += 1
-        session.client.publish(topic, payload, qos=1)
+        session.client.publish(topic, payload, qos=1, retain=retain)
         return True
 
     def pump(self, seconds: float) -> None:

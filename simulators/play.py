@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from types import FrameType
 from typing import NamedTuple
 
 from models.errors import UsageError
@@ -33,6 +30,7 @@ class Outgoing(NamedTuple):
     device: str
     topic: str
     payload: bytes
+    input_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +63,8 @@ def play(
 ) -> bool:
     """Sends each message when it is due, or once the broker takes more; False when *stop* came first.
 
-    *on_sent* gets each message just before it goes out, with the monotonic time; *meanwhile* is called at
-    least every `LONGEST_WAIT_SECONDS`.
+    *on_sent* gets each message as it goes out, with the monotonic time; *meanwhile* is called after
+    each message and at least every `LONGEST_WAIT_SECONDS`.
     """
     start_s = time.monotonic()
     for message in outgoing:
@@ -84,6 +82,7 @@ def play(
             sent_s = time.monotonic()
         on_sent(message, sent_s)
         sessions.pump(0.0)
+        meanwhile()
         if stop():
             return False
     return True
@@ -111,19 +110,3 @@ def checked_speed(speed: float | None) -> float | None:
     if speed is not None and not 0 <= speed < float("inf"):
         raise UsageError("A speed is a number from 0 (as fast as the broker takes it) up.")
     return speed or None
-
-
-@contextlib.contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether SIGINT or SIGTERM came; the old handlers come back at the end."""
-    came: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        came.append(number)
-
-    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(came)
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

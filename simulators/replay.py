@@ -27,6 +27,7 @@ class Arrival(NamedTuple):
     device: str
     topic: str
     payload: str
+    input_id: str
 
 
 def replay(
@@ -104,7 +105,7 @@ def arrivals(
             {"id": row.id, "time": row.time_ms, **row.payload}, ensure_ascii=False, separators=(",", ":")
         )
         topic = TOPIC.format(site=site, device=row.device, kind=row.kind)
-        found.append(Arrival(row.time_ms + late_ms, row.device, topic, payload))
+        found.append(Arrival(row.time_ms + late_ms, row.device, topic, payload, row.id))
     if named is not None and (absent := sorted(named - first_ms.keys())):
         raise UsageError(f"The dataset has no device {', '.join(absent)}.")
     found.sort(key=lambda arrival: arrival.time_ms)
@@ -118,7 +119,7 @@ def _schedule(on_the_way: Sequence[Arrival], speed: float | None, rate: float | 
             due_s = index / rate
         elif speed is not None:
             due_s = (arrival.time_ms - on_the_way[0].time_ms) / 1000 / speed
-        yield Outgoing(due_s, arrival.device, arrival.topic, arrival.payload.encode())
+        yield Outgoing(due_s, arrival.device, arrival.topic, arrival.payload.encode(), arrival.input_id)
 
 
 def _record(on_the_way: Sequence[Arrival], output: Path, site: str, stop: Callable[[], bool]) -> Summary:

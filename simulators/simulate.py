@@ -31,9 +31,10 @@ def simulate(
 ) -> Summary:
     """Plays *scenario* (a shipped name or a TOML file) to the broker of *access*.
 
-    *stop* ends it within two seconds. *speed* is times real time (None or 0: as fast as the broker takes it). *seed* and *start* (RFC 3339 or
-    `now`) default to the scenario's own. *site* defaults to a name that is new in each run, so that a second
-    run is no repeat; payloads do not depend on it. The truth goes to *truth_path* before the first message.
+    *stop* ends it within two seconds. *speed* is times real time (None or 0: as fast as the broker takes it).
+    *seed* and *start* (RFC 3339 or `now`) default to the scenario's own. *site* defaults to a name that is
+    new in each run, so that a second run is no repeat; payloads do not depend on it. The truth goes to
+    *truth_path* before the first message.
     Raises `ConfigRefused`, `UsageError`, `BrokerRefused`; a broker that is away is said and tried again.
     """
     speed = checked_speed(speed)
@@ -55,7 +56,7 @@ def schedule(world: World, site: str, speed: float | None) -> Iterator[Outgoing]
     for message in world.messages():
         due_s = 0.0 if speed is None else (message.time_ms - world.start_ms) / 1000 / speed
         topic = TOPIC.format(site=site, device=message.device, kind=message.kind)
-        yield Outgoing(due_s, message.device, topic, message.body)
+        yield Outgoing(due_s, message.device, topic, message.body, message.payload["id"])
 
 
 def start_ms(start: str | None) -> int | None:

@@ -1,0 +1,230 @@
+"""`edgeward demo`: a broker, a gateway, a small ward and a small plant, played fast and summed up."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from gateway.access import access_to
+from gateway.address import resolve_address
+from gateway.broker import EmbeddedBroker
+from gateway.child import tied
+from gateway.demo_tally import Tally
+from gateway.demo_view import View, choose_view, told
+from gateway.signals import stop_flag
+from models.errors import EdgewardError
+from simulators.access import BrokerAccess
+from simulators.client import Sessions
+from simulators.play import DRAIN_SECONDS, LONGEST_WAIT_SECONDS, Outgoing, play
+from simulators.scenario import load_scenario
+from simulators.simulate import schedule
+from simulators.world import World
+
+SCENARIO = "demo"
+START_SECONDS = 90.0
+"""How long the gateway may take to come online: it loads five models, on a slow box from a cold disk."""
+TAIL_SECONDS = 20.0
+"""How long the last answers may take after the last message."""
+QUIET_SECONDS = 1.0
+"""Once every input is answered, so long without another output ends the tail."""
+LATE_SECONDS = 5.0
+"""A broker or box that is too slow may take so much longer than was asked for; then the play is cut off."""
+PUBLISHERS = 4
+"""Sessions that the simulated devices share."""
+STOP_SECONDS = 15.0
+"""How long the gateway may take to stop before it is killed."""
+LOG_TAIL_CHARACTERS = 600
+INTERRUPTED = 130
+"""What a shell makes of Ctrl-C."""
+
+
+def demo(
+    seconds: float = 60.0, speed: float | None = None, broker: str = "embedded", *, json_only: bool = False
+) -> int:
+    """Plays the demo for *seconds* and returns the exit code: 0, or 130 when it was interrupted.
+
+    Without *speed* (times real time) the whole scenario is fitted into *seconds*; with one it is cut off
+    there. *broker* is `embedded` or a URL. On a terminal a live table, else lines, of which the last is the
+    summary as one JSON object; *json_only* prints nothing but that. Raises `EdgewardError` when the gateway
+    ends by itself, and what starting and reaching a broker raises. For the main thread only.
+    """
+    world = World(*load_scenario(SCENARIO))
+    with ExitStack() as opened:
+        stop = opened.enter_context(stop_flag())
+        view = choose_view(json_only=json_only)
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="edgeward-demo-")))
+        if broker == "embedded":
+            embedded = opened.enter_context(EmbeddedBroker(folder=_new(folder / "broker")))
+            broker = embedded.url
+            view.say(f"Broker: {embedded.kind} at {broker}")
+        access = access_to(resolve_address(broker, os.environ))
+        name = f"demo-{secrets.token_hex(4)}"
+        tally = Tally(site=name, gateway=name, devices=world.devices)
+        publisher = opened.enter_context(_sessions(access, name, "in", view.say))
+        subscriber = opened.enter_context(_sessions(access, name, "out", view.say, tally, publisher))
+        stage = _Stage(world, tally, publisher, subscriber, stop, pace=_pace(world, seconds, speed))
+        if stage.connect():
+            with _gateway(broker, name, folder) as check, view:
+                stage.check = check
+                stage.view = view
+                stage.run(site=name, seconds=seconds)
+            stage.tidy()
+        summary = tally.summary(world.truth(name).intervals, stage.ward_ms)
+        if not json_only:
+            print(told(summary, tally.rejected))
+        if json_only or not sys.stdout.isatty():
+            print(json.dumps(asdict(summary)), flush=True)
+        return INTERRUPTED if stop() else 0
+
+
+class _Stage:
+    """The play itself: what is sent and received, until the last answer."""
+
+    def __init__(
+        self,
+        world: World,
+        tally: Tally,
+        publisher: Sessions,
+        subscriber: Sessions,
+        stop: Callable[[], bool],
+        *,
+        pace: float,
+    ) -> None:
+        self.world = world
+        self.tally = tally
+        self.publisher = publisher
+        self.subscriber = subscriber
+        self.stop = stop
+        self.pace = pace
+        self.ward_ms = world.start_ms
+        """The ward's clock: the time of the last message sent, epoch ms."""
+        self.check: Callable[[], None] = lambda: None
+        self.view: View | None = None
+
+    def connect(self) -> bool:
+        """Both ways to the broker; False when it was stopped first."""
+        return self.publisher.connect(self.stop) and self.subscriber.connect(self.stop)
+
+    def run(self, *, site: str, seconds: float) -> None:
+        """Waits for the gateway, plays for *seconds*, and waits for the last answers."""
+        self._until(lambda: self.tally.status == "online", START_SECONDS)
+        if self.tally.status != "online" and not self.stop():
+            raise EdgewardError(f"The gateway did not come online in {START_SECONDS:g} s.")
+        ends_s = time.monotonic() + seconds
+        if play(
+            schedule(self.world, site, self.pace),
+            self.publisher,
+            stop=lambda: self.stop() or time.monotonic() >= ends_s + LATE_SECONDS,
+            on_sent=self._sent,
+            meanwhile=self._meanwhile,
+        ):
+            self.ward_ms = self.world.end_ms
+        self._until(lambda: not self.tally.unanswered, TAIL_SECONDS)
+        seen, since_s = self.tally.events_out, time.monotonic()
+        while not self.stop() and time.monotonic() - since_s < QUIET_SECONDS:
+            self._turn()
+            if self.tally.events_out != seen:
+                seen, since_s = self.tally.events_out, time.monotonic()
+
+    def tidy(self) -> None:
+        """Takes away what would stay on a broker that isn't ours: alerts and the gateway's status."""
+        for topic in [*self.tally.alert_topics, self.tally.status_topic]:
+            self.publisher.publish(topic, topic, b"", retain=True)
+        self.publisher.drain(DRAIN_SECONDS, lambda: False)
+
+    def _until(self, done: Callable[[], bool], seconds: float) -> None:
+        deadline_s = time.monotonic() + seconds
+        while not done() and not self.stop() and time.monotonic() < deadline_s:
+            self._turn()
+
+    def _turn(self) -> None:
+        self.publisher.pump(LONGEST_WAIT_SECONDS)
+        self._meanwhile()
+
+    def _meanwhile(self) -> None:
+        self.subscriber.pump(0.0)
+        self.check()
+        if self.view is not None:
+            self.view.show(self.tally, self.ward_ms)
+
+    def _sent(self, message: Outgoing, at_s: float) -> None:
+        self.ward_ms = self.world.start_ms + round(message.due_s * self.pace * 1000)
+        self.tally.sent(message.device, message.input_id, at_s)
+
+
+def _pace(world: World, seconds: float, speed: float | None) -> float:
+    """Times real time."""
+    return speed or world.scenario.duration_ms / 1000 / seconds
+
+
+def _sessions(
+    access: BrokerAccess,
+    name: str,
+    way: str,
+    say: Callable[[str], None],
+    tally: Tally | None = None,
+    beside: Sessions | None = None,
+) -> Sessions:
+    """The publishers, or with *tally* the one session that hears the outputs."""
+    heard = None
+    if tally is not None:
+        came = tally.came
+        heard = lambda message: came(message.topic, bytes(message.payload), time.monotonic())  # noqa: E731
+    return Sessions(
+        access,
+        count=1 if tally else PUBLISHERS,
+        client_id=f"edgeward-{name}-{way}",
+        rng=random.Random(),  # noqa: S311 - spreads reconnections, guards nothing
+        say=say,
+        filters=tally.filters if tally else (),
+        on_message=heard,
+        beside=beside,
+    )
+
+
+@contextmanager
+def _gateway(broker: str, name: str, folder: Path) -> Iterator[Callable[[], None]]:
+    """The gateway as a process of its own; what it gives raises `EdgewardError` once that has ended."""
+    command = [sys.executable, "-m", "gateway", "gateway", "--broker", broker, "--name", name]
+    command += ["--clock", "events", "--state", str(_new(folder / "state"))]
+    log_path = folder / "gateway.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            tied(command, signal.SIGTERM),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for us; we stop the gateway
+        )
+
+    def check() -> None:
+        if (code := process.poll()) is not None:
+            said = log_path.read_text("utf-8", "replace")[-LOG_TAIL_CHARACTERS:].strip()
+            raise EdgewardError(f"The gateway ended by itself (exit code {code}). It said last: {said}")
+
+    try:
+        yield check
+        check()
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
