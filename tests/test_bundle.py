@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import lookup_model
 
 from models import bundle as bundles
 from models.bundle import find_bundle, load_bundle, shipped, write_bundle, zoo
 from models.errors import ModelRefused
 from models.runtime import open_model
+from tests.tiny_models import lookup_model
 
 MODEL = lookup_model(np.arange(8, dtype=np.float32).reshape(4, 2))
 FILES: Mapping[str, bytes] = {"model.tflite": MODEL, "card.md": b"# A model\n", "words.txt": b"one\ntwo\n"}

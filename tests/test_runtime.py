@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import custom_model, echo_model, lookup_model, mixing_model
 
 from models.errors import InputRefused, ModelRefused, RuntimeMissing
 from models.runtime import RUNTIMES, Tensor, dequantised, open_model, quantised
+from tests.tiny_models import custom_model, echo_model, lookup_model, mixing_model
 
 TABLE = np.arange(8, dtype=np.float32).reshape(4, 2)
 

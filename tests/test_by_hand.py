@@ -1,0 +1,231 @@
+"""What a stranger does by hand: the gateway between mosquitto_pub and mosquitto_sub."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from gateway.broker import BrokerKind, EmbeddedBroker
+from tests.stand import PATIENCE_SECONDS, Client, Gateway
+
+SENT = {
+    "edgeward/v1/north/bed-7/note": '{"text": "crushing chest pain, sweaty", "age": 61, "pain": 9}',
+    "edgeward/v1/north/bed-7/vitals": '{"hr": 132, "rr": 30, "spo2": 86, "sbp": 84, "temp": 39.4}',
+    "edgeward/v1/hall/pump-1/sensor": '{"values": {"pressure_bar": 2.1, "flow_l_min": 31.5}}',
+    "edgeward/v1/hall/plc-1/log": "kernel: EDAC MC0: uncorrected memory error on DIMM 3",
+}
+ANSWERS = {
+    "edgeward/v1/north/bed-7/classification/triage-note",
+    "edgeward/v1/north/bed-7/classification/vitals",
+    "edgeward/v1/north/bed-7/classification/deterioration",
+    "edgeward/v1/hall/pump-1/classification/sensor-anomaly",
+    "edgeward/v1/hall/plc-1/classification/log-line",
+    "edgeward/v1/north/bed-7/alert/vitals",
+}
+
+
+def _publish(broker: EmbeddedBroker, topic: str, payload: str, *options: str) -> None:
+    host, port = ("localhost" if options else "127.0.0.1"), str(broker.port)
+    subprocess.run(
+        ["mosquitto_pub", "-h", host, "-p", port, "-q", "1", "-t", topic, "-m", payload, *options],
+        check=True,
+        timeout=PATIENCE_SECONDS,
+    )
+
+
+def _subscribed(broker: EmbeddedBroker, seconds: int, *options: str) -> subprocess.Popen[str]:
+    host, port = ("localhost" if options else "127.0.0.1"), str(broker.port)
+    command = [
+        "mosquitto_sub",
+        "-h",
+        host,
+        "-p",
+        port,
+        "-t",
+        "edgeward/#",
+        "-v",
+        "-q",
+        "1",
+        "-W",
+        str(seconds),
+    ]
+    return subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
+
+
+def _lines_until(listener: subprocess.Popen[str], wanted: set[str]) -> dict[str, str]:
+    """What mosquitto_sub printed, topic to payload, until all of *wanted* came or it ended."""
+    assert listener.stdout is not None
+    seen: dict[str, str] = {}
+    for line in listener.stdout:
+        topic, _, payload = line.rstrip("\n").partition(" ")
+        seen[topic] = payload
+        if wanted <= seen.keys():
+            break
+    listener.terminate()
+    listener.wait()
+    return seen
+
+
+@pytest.fixture(params=["mosquitto", "nats-server"])
+def kind(request: pytest.FixtureRequest) -> BrokerKind:
+    chosen: BrokerKind = request.param
+    return chosen
+
+
+@pytest.mark.skipif(shutil.which("mosquitto_pub") is None, reason="mosquitto's clients are not here")
+def test_what_is_published_by_hand_is_answered(kind: BrokerKind, tmp_path: Path) -> None:
+    with EmbeddedBroker(kind) as broker, Client(broker) as client:
+        listener = _subscribed(broker, 30)
+        with Gateway(broker.url, tmp_path) as gateway:
+            client.wait_online()
+            for topic, payload in SENT.items():
+                _publish(broker, topic, payload)
+            seen = _lines_until(listener, ANSWERS)
+            assert seen.keys() >= ANSWERS
+            alert = json.loads(seen["edgeward/v1/north/bed-7/alert/vitals"])
+            assert alert["data"]["value"] >= 7
+            learning = json.loads(seen["edgeward/v1/hall/pump-1/classification/sensor-anomaly"])
+            assert learning["data"]["label"] == "learning"
+            assert gateway.stop() == 0
+        client.wait(lambda _: client.on("/status")[-1].payload == b"stopped", "the status stopped")
+        counters = client.counters()
+        assert (counters["received"], counters["classified"]) == (4, 4)
+
+
+@pytest.mark.skipif(shutil.which("mosquitto") is None, reason="mosquitto is not here")
+def test_a_gateway_that_dies_is_offline_and_its_alerts_stay(tmp_path: Path) -> None:
+    with EmbeddedBroker("mosquitto") as broker, Client(broker) as client:
+        with Gateway(broker.url, tmp_path) as gateway:
+            client.wait_online()
+            client.publish("edgeward/v1/n/b/vitals", SENT["edgeward/v1/north/bed-7/vitals"])
+            client.wait(lambda _: client.on("/alert/"), "the alert")
+            gateway.process.kill()
+            client.wait(lambda _: client.on("/status")[-1].payload == b"offline", "the status offline")
+        with Client(broker) as late:
+            late.wait(lambda _: late.on("/alert/vitals"), "the retained alert")
+            assert late.on("/alert/vitals")[0].retained
+        # Without its memory the next one no longer holds the alert, and clears it.
+        with Gateway(broker.url, tmp_path):
+            client.wait(lambda _: client.on("/alert/vitals")[-1].payload == b"", "the clearing")
+
+
+class Authority:
+    """A certificate authority for one test, and a server certificate for localhost."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.ca_file = folder / "ca.pem"
+        self.cert_file = folder / "server.pem"
+        self.key_file = folder / "server.key"
+        key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"CA {folder.name}")])
+        now = datetime.datetime.now(datetime.UTC)
+
+        def builder(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+            return (
+                x509.CertificateBuilder()
+                .subject_name(subject)
+                .issuer_name(name)
+                .public_key(public)
+                .serial_number(x509.random_serial_number())
+                .not_valid_before(now - datetime.timedelta(days=1))
+                .not_valid_after(now + datetime.timedelta(days=1))
+            )
+
+        ca = (
+            builder(name, key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        server = (
+            builder(subject, server_key.public_key())
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        self.ca_file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+        self.cert_file.write_bytes(server.public_bytes(serialization.Encoding.PEM))
+        self.key_file.write_bytes(
+            server_key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+
+
+@pytest.fixture
+def secured(tmp_path: Path) -> Iterator[tuple[EmbeddedBroker, Authority, Path]]:
+    """A mosquitto with TLS that lets in one user; and the file with that user's password."""
+    authority = Authority(tmp_path / "right")
+    hashed, password = tmp_path / "users", tmp_path / "password"
+    password.write_text("correct horse\n")
+    subprocess.run(["mosquitto_passwd", "-b", "-c", hashed, "ward", "correct horse"], check=True)
+    settings = [
+        f"cafile {authority.ca_file}",
+        f"certfile {authority.cert_file}",
+        f"keyfile {authority.key_file}",
+        "allow_anonymous false",
+        f"password_file {hashed}",
+    ]
+    with EmbeddedBroker("mosquitto", settings=settings, tls=True) as broker:
+        yield broker, authority, password
+
+
+def _config(folder: Path, broker: EmbeddedBroker, ca_file: Path, password_file: Path) -> Path:
+    config = folder / "edgeward.toml"
+    config.write_text(
+        f'[broker]\nurl = "{broker.url}"\nusername = "ward"\n'
+        f'password_file = "{password_file}"\nca_file = "{ca_file}"\n'
+    )
+    return config
+
+
+@pytest.mark.skipif(shutil.which("mosquitto_passwd") is None, reason="mosquitto is not here")
+def test_over_tls_with_a_password_file(
+    secured: tuple[EmbeddedBroker, Authority, Path], tmp_path: Path
+) -> None:
+    broker, authority, password = secured
+    access = ("--cafile", str(authority.ca_file), "-u", "ward", "-P", "correct horse")
+    config = _config(tmp_path, broker, authority.ca_file, password)
+    listener = _subscribed(broker, 30, *access)
+    with Gateway(broker.url, tmp_path, "--config", str(config)):
+        assert listener.stdout is not None
+        for line in listener.stdout:
+            if line.endswith(" online\n"):
+                break
+        for topic, payload in SENT.items():
+            _publish(broker, topic, payload, *access)
+        assert _lines_until(listener, ANSWERS).keys() >= ANSWERS
+
+
+@pytest.mark.skipif(shutil.which("mosquitto_passwd") is None, reason="mosquitto is not here")
+@pytest.mark.parametrize("fault", ["authority", "password"])
+def test_a_wrong_authority_or_password_ends_with_a_clear_sentence(
+    secured: tuple[EmbeddedBroker, Authority, Path], tmp_path: Path, fault: str
+) -> None:
+    broker, authority, password = secured
+    if fault == "authority":
+        config = _config(tmp_path, broker, Authority(tmp_path / "wrong").ca_file, password)
+    else:
+        password.write_text("wrong horse\n")
+        config = _config(tmp_path, broker, authority.ca_file, password)
+    gateway = Gateway(broker.url, tmp_path, "--config", str(config))
+    assert gateway.process.wait(PATIENCE_SECONDS) not in (0, 2)
+    said = gateway.log.read_text()
+    assert ("certificate" if fault == "authority" else "let us in") in said
+    assert "Traceback" not in said
+    assert "horse" not in said
