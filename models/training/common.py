@@ -6,6 +6,8 @@ Nothing here knows a task.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import platform
 import random
@@ -17,7 +19,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from models.text import TextSpec, hashed
+
 ExportMode = Literal["float32", "dynamic", "int8"]
+Example = list[npt.NDArray[Any]] | dict[str, npt.NDArray[Any]]
 Indices = npt.NDArray[np.intp]
 
 CONFIDENCE = 0.95
@@ -42,16 +47,17 @@ def seed_everything(seed: int) -> None:
 def to_tflite(
     keras_model: Any,
     mode: ExportMode,
-    calibration: Iterable[list[npt.NDArray[Any]]] | None = None,
+    calibration: Iterable[Example] | None = None,
     *,
     float_edges: bool = False,
 ) -> bytes:
     """A Keras model as the bytes of a TFLite file that both ai-edge-litert 2 and tflite-runtime 2.14 load.
 
     *mode*: `float32` changes nothing; `dynamic` keeps weights as int8, one scale a tensor (tflite-runtime
-    refuses the per-channel form that TensorFlow 2.21 writes for dense layers); `int8` computes in int8 and needs
-    *calibration*: lists of one array for each input, leading axis 1. Inputs and outputs of float type become
-    int8 too, unless *float_edges*; integer inputs stay as they are.
+    refuses the per-channel form that TensorFlow 2.21 writes for dense layers); `int8` computes in int8 and
+    needs *calibration*: arrays with leading axis 1, in a list for one input, by name for several (their order
+    in the file is the converter's own). Float inputs and outputs become int8 too, unless *float_edges*;
+    integer inputs stay as they are.
     Raises ValueError for `int8` without calibration.
     """
     import tensorflow as tf
@@ -69,9 +75,10 @@ def to_tflite(
         if not float_edges:
             converter.inference_input_type = tf.int8
             converter.inference_output_type = tf.int8
-    with warnings.catch_warnings():
-        # Said of every int8 export, whatever its calibration.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        # Both warnings come with every int8 export. Keras prints what it exports; stdout is for results.
         warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
+        warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter is deprecated")
         return bytes(converter.convert())
 
 
@@ -155,3 +162,51 @@ def card(title: str, sections: Mapping[str, str]) -> bytes:
     """A bundle's `card.md`: a title and its sections in order, UTF-8, one newline at the end."""
     parts = [f"# {title}"] + [f"## {head}\n\n{text.strip()}" for head, text in sections.items()]
     return ("\n\n".join(parts) + "\n").encode()
+
+
+def bag_graph(
+    table: npt.NDArray[np.float32],
+    details: npt.NDArray[np.float32] | None,
+    bias: npt.NDArray[np.float32],
+    features: int,
+) -> Any:
+    """A linear classifier over hashed text as a Keras model, inputs and outputs as `models.bag` wants them.
+
+    *table* is [rows, classes] and its row 0 is zero, for empty places; *details*, [length, classes], weighs a
+    vector that comes beside the text, None for a model without; *bias* is [classes]. Out come logits:
+    weight · Σ table[rows] + details · vector + bias.
+    """
+    import keras
+
+    rows = keras.Input((features,), name="rows", dtype="int32")
+    weight = keras.Input((1,), name="weight")
+    lookup = keras.layers.Embedding(*table.shape, name="table")
+    inputs = [rows, weight]
+    logits = keras.ops.sum(lookup(rows), axis=1) * weight
+    if details is None:
+        logits = logits + bias
+    else:
+        vector = keras.Input((details.shape[0],), name="details")
+        dense = keras.layers.Dense(details.shape[1], name="beside")
+        inputs.append(vector)
+        logits = logits + dense(vector)
+    model = keras.Model(inputs, logits)
+    lookup.set_weights([table])
+    if details is not None:
+        dense.set_weights([details, bias])
+    return model
+
+
+def bag_matrix(texts: Sequence[str], spec: TextSpec) -> Any:
+    """*texts* as a scipy sparse matrix [texts, 1 + buckets]: the weight of each text at its rows."""
+    from scipy import sparse
+
+    starts, columns, values = [0], [], []
+    for text in texts:
+        rows, weight = hashed(text, spec)
+        used = rows[rows > 0]
+        columns.append(used)
+        values.append(np.full(len(used), weight))
+        starts.append(starts[-1] + len(used))
+    shape = (len(texts), 1 + spec.buckets)
+    return sparse.csr_array((np.concatenate(values), np.concatenate(columns), starts), shape=shape)
