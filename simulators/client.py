@@ -305,8 +305,8 @@ class Sessions:
             self._selector.modify(sock, events, session)
 
     def away(self, why: str) -> None:
-        """Says once that the broker is away."""
-        if not self._is_away:
+        """Says once that the broker is away; not when it has said no, which is raised instead."""
+        if not self._is_away and self.refused is None:
             self._is_away = True
             self._say(f"The broker at {self.access.url} is away ({why}); trying again.")
 
