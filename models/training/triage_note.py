@@ -203,8 +203,8 @@ def _view(name: str, note: NoteInput, generator: np.random.Generator | None) -> 
         return replace(note, text="")
     if name == "thinned" and generator is not None:
         known = [field.name for field in fields(note) if field.name != "text"]
-        lost: list[Any] = [field for field in known if generator.random() < THINNING]
-        return replace(note, **dict.fromkeys(lost))
+        lost: dict[str, Any] = dict.fromkeys(field for field in known if generator.random() < THINNING)
+        return replace(note, **lost)
     return note
 
 

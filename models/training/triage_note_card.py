@@ -96,7 +96,8 @@ def _rule(cost: list[list[float]]) -> str:
     return (
         "It publishes the level with the least expected cost: one a level of over-triage, "
         f"{cost[1][0]:g} a level of under-triage (chosen on inner folds by kappa). `probability` is the "
-        "published label's own, calibrated; another label may have a higher one. `scores` holds all five and sums to 1."
+        "published label's own, calibrated; another label may have a higher one. "
+        "`scores` holds all five and sums to 1."
     )
 
 
