@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import select
+import socket
 import ssl
 import time
 from collections import deque
@@ -43,6 +44,8 @@ BACKOFF_FIRST_SECONDS = 0.5
 BACKOFF_LIMIT_SECONDS = 30.0
 STABLE_SECONDS = 10.0
 """A connection that lasted so long makes the next pause short again."""
+FLEETING = 3
+"""After so many short connections in a row it is said what may be behind it."""
 PACKETS_A_TURN = 1_024
 """Reads between two looks at the clock and at what waits to be written."""
 GOODBYE_SECONDS = 1.0
@@ -51,6 +54,23 @@ GOODBYE_SECONDS = 1.0
 _UNSUPPORTED_VERSION = 132
 _TAKEN_OVER = 142
 _NOT_LET_IN = {133, 134, 135, 138, 140}  # client id, user or password, not authorised, banned, method
+
+
+class _Client(paho.Client):
+    """paho's client, but a failed TLS handshake closes its socket instead of leaving it to the collector."""
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        context = self._ssl_context
+        if context is None:
+            raise TypeError("a TLS connection without a TLS context")
+        sock = context.wrap_socket(tcp_sock, server_hostname=self.host, do_handshake_on_connect=False)
+        try:
+            sock.settimeout(self.connect_timeout)
+            sock.do_handshake()
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
 
 class PahoLink:
@@ -253,8 +273,8 @@ class PahoLink:
             self._since = self._now()
         except ssl.SSLCertVerificationError as exc:
             self._fail(_untrusted(self._address, exc))
-        except (ssl.SSLEOFError, TimeoutError) as exc:
-            self._fail(_away(self._address, exc))
+        except (ssl.SSLEOFError, ConnectionResetError) as exc:
+            self._fail(_away(self._address, exc, " Is this its mqtts port?" if self._tls else ""))
         except ssl.SSLError as exc:
             self._fail(_no_tls(self._address, exc.reason))
         except OSError as exc:
@@ -271,7 +291,10 @@ class PahoLink:
                 "Give each gateway a name of its own (--name)."
             )
         if self._up:
-            error = BrokerAway(f"The connection to the broker at {self._address} was lost: {word}.")
+            # mosquitto 2.0.11 closes without the reason 142 when a second client takes our id.
+            fleeting = self._failures >= FLEETING and self._now() - self._since < STABLE_SECONDS
+            hint = " Does another client use the same name?" if fleeting else ""
+            error = BrokerAway(f"The connection to the broker at {self._address} was lost: {word}.{hint}")
         elif code == _UNSUPPORTED_VERSION and self._protocol == MQTTProtocolVersion.MQTTv5:
             self._try_other_protocol()
             self._open = False
@@ -331,7 +354,7 @@ class PahoLink:
     def _new_client(self) -> paho.Client:
         settings, address = self._settings, self._settings.address
         five = self._protocol == MQTTProtocolVersion.MQTTv5
-        client = paho.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=settings.client_id,
             clean_session=None if five else False,
@@ -451,10 +474,9 @@ class PahoLink:
             self._network_error = text
 
 
-def _away(address: str, exc: OSError) -> BrokerAway:
-    return BrokerAway(
-        f"The broker at {address} does not answer: {exc.strerror or exc or type(exc).__name__}."
-    )
+def _away(address: str, exc: OSError, hint: str = "") -> BrokerAway:
+    why = exc.strerror or str(exc) or type(exc).__name__
+    return BrokerAway(f"The broker at {address} does not answer: {why}.{hint}")
 
 
 def _untrusted(address: str, exc: ssl.SSLCertVerificationError) -> BrokerRefused:

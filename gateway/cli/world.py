@@ -36,7 +36,12 @@ def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
         description="Starts a broker, the gateway with all agents, and a simulated ward and plant; shows "
         "what happens, and at the end how it went. Off a terminal the last line is one JSON object.",
     )
-    add_broker_options(parser, default="embedded")
+    parser.add_argument(
+        "--broker",
+        metavar="URL",
+        default="embedded",
+        help="a broker of your own; user and password from the environment (default: one is started)",
+    )
     parser.add_argument(
         "--for",
         dest="seconds",
@@ -100,8 +105,7 @@ def demo(chosen: argparse.Namespace) -> int:
     """Plays the demonstration."""
     from gateway.demo import demo as play
 
-    address = None if chosen.broker == "embedded" else address_of(chosen)
-    return play(chosen.seconds, speed=chosen.speed, broker=address, json_only=chosen.json)
+    return play(chosen.seconds, chosen.speed, chosen.broker, json_only=chosen.json)
 
 
 def simulate(chosen: argparse.Namespace) -> int:
