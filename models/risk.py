@@ -37,24 +37,20 @@ SLOT_LIMIT = HISTORY_HOURS * HOUR_MS // SLOT_MS + 8
 KNOWN_LEAST = 3
 """Vital signs that must be known within the history; with fewer the model declines to answer."""
 
-PER_VITAL = (
-    "last",
-    "age_h",
-    "mean_6h",
-    "min_6h",
-    "max_6h",
-    "std_6h",
-    "mean_12h",
-    "change_3h",
-    "hours_6h",
-    "known",
-)
-DERIVED = ("shock_index", "shock_index_6h", "pulse_pressure", "mean_pressure", "rr_by_spo2", "known_count")
-FEATURES = tuple(f"{vital}_{name}" for vital in VITALS for name in PER_VITAL) + DERIVED
-"""Names of a vector's entries, in order. Missing entries are NaN; `age_h` and `hours_6h` count hours, `known`
-is 0 or 1; `shock_index` is hr / sbp (Allgöwer and Burri 1967), `mean_pressure` dbp + (sbp - dbp) / 3."""
+PER_VITAL = ("last", "mean_6h", "min_6h", "max_6h", "std_6h", "mean_12h", "change_3h")
+DERIVED = ("shock_index", "shock_index_6h", "pulse_pressure", "mean_pressure", "rr_by_spo2")
+INPUTS = tuple(f"{vital}_{name}" for vital in VITALS for name in PER_VITAL) + DERIVED
+"""What the network sees, in order; NaN where unknown. `shock_index` is hr / sbp (Allgöwer and Burri 1967),
+`mean_pressure` is dbp + (sbp - dbp) / 3.
 
-_KNOWN_COUNT = FEATURES.index("known_count")
+How often and how lately something was measured is left out on purpose: it tells how a hospital works more
+than how a patient is. With it a model ranks better where it was trained and clearly worse in the other
+hospital.
+"""
+FEATURES = (*INPUTS, "known_count")
+"""Names of a vector's entries: the network's, and the number of vital signs known within the history."""
+
+_KNOWN_COUNT = len(INPUTS)
 _NAN = math.nan
 
 
@@ -129,7 +125,7 @@ class VitalsWindow:
         for vital in VITALS:
             hours = self._series[vital].hours(time_ms, now.get(vital))
             described = _described(hours)
-            last[vital], mean[vital] = described[0], described[2]
+            last[vital], mean[vital] = described[0], described[1]
             entries += described
         entries += _derived(last, mean)
         return np.array(entries, np.float32)
@@ -138,22 +134,22 @@ class VitalsWindow:
 def _described(hours: list[tuple[int, float]]) -> list[float]:
     """The `PER_VITAL` entries of one vital sign, newest hour first."""
     if not hours:
-        return [_NAN, HISTORY_HOURS, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN, 0.0, 0.0]
+        return [_NAN] * len(PER_VITAL)
     age_ms, last = hours[0]
     every = [value for _, value in hours]
     recent = [value for age, value in hours if age < RECENT_HOURS * HOUR_MS]
     earlier = next((value for age, value in hours if age >= CHANGE_HOURS * HOUR_MS), None)
     change = _NAN if earlier is None or age_ms >= CHANGE_HOURS * HOUR_MS else last - earlier
-    described = [last, age_ms / HOUR_MS, _NAN, _NAN, _NAN, _NAN]
+    of_recent = [_NAN] * 4
     if recent:
         centre = sum(recent) / len(recent)
         spread = math.sqrt(sum((value - centre) ** 2 for value in recent) / len(recent))
-        described[2:] = [centre, min(recent), max(recent), spread]
-    return [*described, sum(every) / len(every), change, float(len(recent)), 1.0]
+        of_recent = [centre, min(recent), max(recent), spread]
+    return [last, *of_recent, sum(every) / len(every), change]
 
 
 def _derived(last: Mapping[str, float], mean: Mapping[str, float]) -> list[float]:
-    """The `DERIVED` entries; NaN goes through."""
+    """The `DERIVED` entries and `known_count`; NaN goes through."""
     known = sum(not math.isnan(value) for value in last.values())
     return [
         _ratio(last["hr"], last["sbp"]),
@@ -173,7 +169,7 @@ class RiskModel:
     """The deterioration bundle's model. It belongs to one thread; refuses as `TabularModel` does."""
 
     def __init__(self, bundle: Bundle, *, runtime: str | None = None) -> None:
-        self._model = TabularModel(bundle, FEATURES, runtime=runtime)
+        self._model = TabularModel(bundle, INPUTS, runtime=runtime)
         self._label, _, _ = thresholds(bundle)
         self.backend = self._model.backend
 
@@ -184,7 +180,7 @@ class RiskModel:
         Where fewer than `KNOWN_LEAST` vital signs are known the model abstains with the label `unknown`.
         """
         asked = [vector for vector in features if vector[_KNOWN_COUNT] >= KNOWN_LEAST]
-        risks = iter(self._model.probabilities(asked))
+        risks = iter(self._model.probabilities([vector[:_KNOWN_COUNT] for vector in asked]))
         return [
             self._scored(next(risks))
             if vector[_KNOWN_COUNT] >= KNOWN_LEAST

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from models.bundle import Bundle, write_bundle
 from models.datasets import DATASETS, rows
 from models.news2 import PARAMETERS, news2
-from models.risk import FEATURES, KNOWN_LEAST, VITALS, VitalsWindow
+from models.risk import INPUTS, KNOWN_LEAST, VITALS, VitalsWindow
 from models.tabular import SCALER, Scaler
 from models.training import common, tabular
 from models.training.deterioration_card import card
@@ -76,7 +76,7 @@ def hours(data: Path, report: Report) -> Hours:
         seen += 1
         vector = window.add(row.time_ms, row.payload)
         if vector[-1] >= KNOWN_LEAST:
-            features.append(vector)
+            features.append(vector[:-1])
             truth.append(row.truth["sepsis"])
             patient.append(len(names) - 1)
             hospital.append(row.truth["hospital"])
@@ -137,7 +137,7 @@ def train(
             "kind": "vitals",
             "input": {
                 "features": "models.risk.VitalsWindow, standardised by scaler.json, int8",
-                "count": len(FEATURES),
+                "count": len(INPUTS),
             },
             "output": {"logit": "scaler.json turns it into scores.risk, a calibrated probability"},
             "labels": ["stable", "at-risk"],
@@ -172,7 +172,7 @@ def evaluate(
     Raises DataMissing, and ModelRefused where the scaler is not this version's.
     """
     seed = int(bundle.manifest.trained_with.get("seed", seed))
-    scaler = tabular.scaler_of(bundle, FEATURES)
+    scaler = tabular.scaler_of(bundle, INPUTS)
     known = hours(data, report)
     part = splits(known, seed)
     raw = tabular.logits(bundle.files["model.tflite"], scaler.standardised(known.features))
@@ -180,7 +180,7 @@ def evaluate(
 
 
 def _fitted(known: Hours, mask: Flags, seed: int, epochs: int) -> tuple[Scaler, Any]:
-    scaler = tabular.uncalibrated(FEATURES, known.features[mask])
+    scaler = tabular.uncalibrated(INPUTS, known.features[mask])
     network = tabular.fit(
         scaler.standardised(known.features[mask]),
         known.truth[mask],
@@ -282,7 +282,7 @@ def _news2_total(vector: npt.NDArray[np.float32]) -> int:
     """NEWS2 of a window's newest values (none older than its history), without consciousness and oxygen."""
     values: dict[str, float | str | bool] = {}
     for vital in VITALS:
-        value = float(vector[FEATURES.index(f"{vital}_last")])
+        value = float(vector[INPUTS.index(f"{vital}_last")])
         if vital in PARAMETERS and value == value:
             values[vital] = round(value, 3)  # float32 back to the decimal that was sent
     return news2(values).total
