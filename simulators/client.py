@@ -49,6 +49,22 @@ Say = Callable[[str], None]
 OnMessage = Callable[[mqtt.MQTTMessage], None]
 
 
+class _Client(mqtt.Client):
+    """paho's client, which leaves the socket of a failed TLS handshake open; this one closes it."""
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        context = self._ssl_context
+        assert context is not None  # noqa: S101 - paho wraps only where there is one
+        wrapped = context.wrap_socket(tcp_sock, server_hostname=self.host, do_handshake_on_connect=False)
+        try:
+            wrapped.settimeout(CONNECT_SECONDS)
+            wrapped.do_handshake()
+        except BaseException:
+            wrapped.close()
+            raise
+        return wrapped
+
+
 class _Session:
     """One MQTT session: a paho client driven from outside, and what it still waits for."""
 
@@ -68,7 +84,7 @@ class _Session:
 
     def _new_client(self) -> mqtt.Client:
         pool = self.pool
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=self.client_id, protocol=pool.protocol)
+        client = _Client(CallbackAPIVersion.VERSION2, client_id=self.client_id, protocol=pool.protocol)
         client.connect_timeout = CONNECT_SECONDS
         client.max_inflight_messages_set(pool.window)
         access = pool.access

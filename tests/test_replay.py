@@ -7,20 +7,25 @@ import os
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.broker import HOST, BrokerKind, EmbeddedBroker
+from gateway.broker import HOST, EmbeddedBroker, find_mosquitto
 from models.datasets.registry import Row
 from models.errors import BrokerRefused, UsageError
 from simulators.access import BrokerAccess
 from simulators.client import Sessions
 from simulators.replay import arrivals, replay
 from simulators.simulate import simulate, start_ms
+from tests.conftest import Certificates
 
 HOUR_MS = 3_600_000
+
+
+needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not on this machine")
 
 
 def _never() -> bool:
@@ -56,13 +61,6 @@ class _Listener:
         deadline = time.monotonic() + 20
         while len(self.heard) < count and time.monotonic() < deadline:
             self.sessions.pump(0.05)
-
-
-@pytest.fixture(params=["mosquitto", "nats-server"])
-def broker(request: pytest.FixtureRequest) -> Iterator[EmbeddedBroker]:
-    kind: BrokerKind = request.param
-    with EmbeddedBroker(kind) as running:
-        yield running
 
 
 def test_rows_arrive_in_order_of_time() -> None:
@@ -203,13 +201,31 @@ def test_an_absent_broker_is_said_until_stopped() -> None:
     assert access.url in said[0]
 
 
+@needs_mosquitto
 def test_a_broker_that_says_no_ends_it() -> None:
-    """A wrong password is no reason to try again."""
+    """Somebody who isn't let in is no reason to try again."""
     with (
         EmbeddedBroker("mosquitto", settings=["allow_anonymous false"]) as broker,
         pytest.raises(BrokerRefused, match="not authorised"),
     ):
         simulate("demo", _access(broker), stop=_never, say=pytest.fail)
+
+
+@needs_mosquitto
+def test_tls_as_a_real_device(certificates: Certificates) -> None:
+    """Over TLS a replay needs the right authority, and the host's own name."""
+    settings = [f"certfile {certificates.server}", f"keyfile {certificates.key}"]
+    with EmbeddedBroker("mosquitto", settings=settings, tls=True) as broker:
+        right = BrokerAccess("localhost", broker.port, tls=True, ca_file=certificates.ca)
+        summary = simulate("quiet-ward", right, speed=0, stop=_never, say=pytest.fail)
+        assert summary.finished
+        assert summary.sent == summary.acknowledged
+        for wrong in (replace(right, ca_file=certificates.stranger), replace(right, host=HOST)):
+            with pytest.raises(BrokerRefused, match="is refused"):
+                simulate("quiet-ward", wrong, speed=0, stop=_never, say=pytest.fail)
+        absent = replace(right, ca_file=certificates.ca / "none")
+        with pytest.raises(UsageError, match="certificate"):
+            simulate("quiet-ward", absent, speed=0, stop=_never, say=pytest.fail)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def _line_with(stream: IO[str], wanted: str) -> str:
 
 def test_shows_what_goes_by_until_ctrl_c() -> None:
     """As a command it follows a real broker, says that it went away and came back, and ends with 0."""
-    with EmbeddedBroker("mosquitto") as broker:
+    with EmbeddedBroker() as broker:
         command = [sys.executable, "-m", "gateway", "watch", "--broker", broker.url]
         with subprocess.Popen(
             command,
