@@ -14,7 +14,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from gateway.address import DEFAULT_URL, PASSWORD_ADVICE, parse_url
 from gateway.toml_lines import lines_of_keys
@@ -80,7 +88,7 @@ class LearnSection(_Section):
 
     readings: int | None = Field(None, ge=10)
     minutes: Positive | None = None
-    until: datetime | str | None = Field(None, description="RFC 3339 with an offset")
+    until: datetime | str | None = Field(None, strict=True, description="RFC 3339 with an offset")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -105,23 +113,30 @@ class AgentSection(_Section):
 
     bundle: str | None = Field(None, description="a shipped model's name, or a bundle's folder")
     kind: Kind | None = None
+    site: str | None = Field(None, description="where the topic has no {site}")
     topic: str | None = Field(
         None, description="a template, for instance hospital/{site}/bed/{device}/vitals"
     )
-    site: str | None = Field(None, description="where the topic has no {site}")
     on: float | None = Field(None, allow_inf_nan=False)
     off: float | None = Field(None, allow_inf_nan=False)
     learn: LearnSection | None = None
     validity_minutes: Positive | None = None
     off_after_minutes: Positive | None = None
 
-    @model_validator(mode="after")
-    def _sensible(self) -> Self:
-        if self.on is not None and self.off is not None and self.off > self.on:
-            raise ValueError("off should not be above on")
-        if self.topic is not None:
-            Template(self.topic, self.site)
-        return self
+    @field_validator("topic")
+    @classmethod
+    def _usable(cls, topic: str | None, info: ValidationInfo) -> str | None:
+        if topic is not None:
+            Template(topic, info.data.get("site"))
+        return topic
+
+    @field_validator("off")
+    @classmethod
+    def _below_on(cls, off: float | None, info: ValidationInfo) -> float | None:
+        on = info.data.get("on")
+        if off is not None and on is not None and off > on:
+            raise ValueError("should not be above on")
+        return off
 
 
 class Config(_Section):

@@ -83,7 +83,7 @@ learn = { readings = 400, minutes = 3 }
         "line 3, broker.keepalive_seconds: should be greater than or equal to 5",
         "line 4, broker.colour: is no setting; known here are",
         "line 7, gateway.clock: should be 'wall' or 'events'",
-        "line 9, agents.vitals: off should not be above on",
+        "line 11, agents.vitals.off: should not be above on",
         "line 14, agents.sensor-anomaly.learn: should have exactly one of readings, minutes, until",
     ):
         assert part in told
@@ -137,7 +137,7 @@ def test_an_agent_of_ones_own_gets_the_default_topic_of_its_kind(tmp_path: Path)
         ("[agents.hall]", "needs a kind"),
         ('[agents.hall]\nkind = "sensor"', "needs a bundle"),
         ('[agents."Hall 1"]\nkind = "vitals"', "1-64 characters of a-z 0-9 -"),
-        ('[agents.vitals]\ntopic = "a/+/{device}"', "without + #"),
+        ('[agents.vitals]\ntopic = "a/+/{device}"', "line 2, agents.vitals.topic: topic template level"),
         ('[agents.vitals]\ntopic = "a/{device}"', "needs a site of its own"),
         ("[agents]", "at least 1"),
     ],
@@ -231,8 +231,8 @@ def test_the_state_folder_is_the_first_that_is_named() -> None:
 
 
 def test_one_gateway_alone_holds_a_state_folder(tmp_path: Path) -> None:
-    with held(tmp_path / "state") as folder:
-        with pytest.raises(UsageError, match="Another gateway is using the state folder"), held(folder):
-            pass
+    refused = pytest.raises(UsageError, match="Another gateway is using the state folder")
+    with held(tmp_path / "state") as folder, refused, held(folder):
+        pass
     with held(folder):
         pass
