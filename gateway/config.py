@@ -88,7 +88,9 @@ class LearnSection(_Section):
 
     readings: int | None = Field(None, ge=10)
     minutes: Positive | None = None
-    until: datetime | str | None = Field(None, strict=True, description="RFC 3339 with an offset")
+    until: Annotated[datetime, Field(strict=True)] | str | None = Field(
+        None, description="RFC 3339 with an offset"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
