@@ -43,10 +43,12 @@ class Episode:
 
     def interval(self, end_ms: int, kinds: Sequence[str]) -> Interval | None:
         """From when to when it shows before *end_ms*; None when it never does."""
-        first = self._crossing(self.from_ms, min(self.to_ms, self.from_ms + self.ramp_ms), rising=True)
+        first = self._crossing(
+            self.from_ms, min(self.to_ms, self.from_ms + max(1, self.ramp_ms)), rising=True
+        )
         if first is None or first >= end_ms:
             return None
-        last = self._crossing(self.to_ms, self.to_ms + self.recovery_ms, rising=False)
+        last = self._crossing(self.to_ms, self.to_ms + self.recovery_ms + 1, rising=False)
         until = end_ms if last is None else min(end_ms, last)
         return Interval(self.device, self.what, first, until, tuple(kinds))
 
