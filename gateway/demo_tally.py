@@ -57,7 +57,7 @@ class Summary:
 
 
 class Tally:
-    """Counts what goes in and comes out for *site* and *gateway*."""
+    """Counts what goes in and comes out for *site* and *gateway*; grows with the inputs of one scenario."""
 
     def __init__(self, site: str, gateway: str, devices: Sequence[str]) -> None:
         self._prefix = f"{ROOT}/{site}/"

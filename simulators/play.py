@@ -16,7 +16,9 @@ TOPIC = "edgeward/v1/{site}/{device}/{kind}"
 LONGEST_WAIT_SECONDS = 0.05
 """How long the player may wait at once: it looks for a stop and gives others their turn that often."""
 DRAIN_SECONDS = 10.0
-"""How long the last acknowledgements may take. A stopped run waits for none."""
+"""How long the last acknowledgements may take."""
+STOPPED_DRAIN_SECONDS = 1.0
+"""The same for a run that was stopped, which must end within two seconds."""
 POOL = 4
 """Sessions that a run shares among its devices."""
 
@@ -94,7 +96,9 @@ def send_all(
     """Connects, plays, waits for the last acknowledgements, and says what was done."""
     start_s = time.monotonic()
     finished = sessions.connect(stop) and play(outgoing, sessions, stop=stop)
-    finished = sessions.drain(DRAIN_SECONDS, stop) and finished
+    finished = finished and sessions.drain(DRAIN_SECONDS, stop)
+    if not finished:
+        sessions.drain(STOPPED_DRAIN_SECONDS, lambda: False)
     return Summary(site, sessions.sent, sessions.acknowledged, time.monotonic() - start_s, finished)
 
 
