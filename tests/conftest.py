@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from gateway.broker import BrokerKind, EmbeddedBroker, find_mosquitto, find_nats_server
-from gateway.link import BrokerAddress, LinkSettings, Will
+from gateway.link import BrokerAddress, Delivery, LinkEvent, LinkSettings, Subscribed, Up, Will
 from gateway.paho_link import PahoLink
 
 MakeLink = Callable[..., PahoLink]
@@ -73,6 +74,54 @@ def make_link() -> Iterator[MakeLink]:
             return opened.enter_context(link)
 
         yield make
+
+
+PATIENCE_SECONDS = 20.0
+
+
+class Peer:
+    """A link and all that it has told so far."""
+
+    def __init__(self, link: PahoLink) -> None:
+        self.link = link
+        self.deliveries: list[Delivery] = []
+        self.events: list[LinkEvent] = []
+        self.settled: list[int] = []
+        self._filters: tuple[str, ...] = ()
+
+    def until(self, condition: Callable[[], bool], *, acknowledge: bool = True) -> None:
+        """Works the link until *condition*, or fails."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, (self.events, len(self.deliveries), len(self.settled))
+            for delivery in self.link.take(64, 0.0, 0.05):
+                self.deliveries.append(delivery)
+                if acknowledge:
+                    self.link.ack(delivery)
+            events = self.link.events()
+            if self._filters and any(isinstance(each, Up) for each in events):
+                self.link.subscribe(self._filters)  # the broker may have forgotten us
+            self.events += events
+            self.settled += self.link.settled()
+
+    def until_up(self, times: int = 1) -> None:
+        self.until(lambda: len([each for each in self.events if isinstance(each, Up)]) >= times)
+
+    def until_subscribed(self, *filters: str) -> None:
+        self._filters = filters
+        self.link.subscribe(filters)
+        self.until(lambda: Subscribed(filters, ()) in self.events)
+
+    def payloads(self) -> list[bytes]:
+        return [delivery.payload for delivery in self.deliveries]
+
+
+def connected(link: PahoLink, *filters: str) -> Peer:
+    peer = Peer(link)
+    peer.until_up()
+    if filters:
+        peer.until_subscribed(*filters)
+    return peer
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,52 +13,9 @@ import pytest
 
 from gateway import paho_link
 from gateway.broker import EmbeddedBroker
-from gateway.link import BrokerAddress, Delivery, Down, LinkEvent, PublishRefused, Subscribed, Up
-from gateway.paho_link import PahoLink
+from gateway.link import BrokerAddress, Down, PublishRefused, Subscribed, Up
 from models.errors import BrokerAway, BrokerRefused, SessionTakenOver
-from tests.conftest import Certificates, MakeLink
-
-PATIENCE_SECONDS = 20.0
-
-
-class Peer:
-    """A link and all that it has told so far."""
-
-    def __init__(self, link: PahoLink) -> None:
-        self.link = link
-        self.deliveries: list[Delivery] = []
-        self.events: list[LinkEvent] = []
-        self.settled: list[int] = []
-
-    def until(self, condition: Callable[[], bool], *, acknowledge: bool = True) -> None:
-        """Works the link until *condition*, or fails."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not condition():
-            assert time.monotonic() < deadline, (self.events, len(self.deliveries), len(self.settled))
-            for delivery in self.link.take(64, 0.0, 0.05):
-                self.deliveries.append(delivery)
-                if acknowledge:
-                    self.link.ack(delivery)
-            self.events += self.link.events()
-            self.settled += self.link.settled()
-
-    def until_up(self, times: int = 1) -> None:
-        self.until(lambda: len([each for each in self.events if isinstance(each, Up)]) >= times)
-
-    def until_subscribed(self, *filters: str) -> None:
-        self.link.subscribe(filters)
-        self.until(lambda: Subscribed(filters, ()) in self.events)
-
-    def payloads(self) -> list[bytes]:
-        return [delivery.payload for delivery in self.deliveries]
-
-
-def connected(link: PahoLink, *filters: str) -> Peer:
-    peer = Peer(link)
-    peer.until_up()
-    if filters:
-        peer.until_subscribed(*filters)
-    return peer
+from tests.conftest import Certificates, MakeLink, Peer, connected
 
 
 def test_it_speaks_the_newest_protocol_that_the_broker_has(

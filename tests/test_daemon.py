@@ -1,0 +1,310 @@
+"""The daemon's loop and its outbox: over real brokers with the NEWS2 agent, which needs no model file."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway import daemon
+from gateway.broker import EmbeddedBroker
+from gateway.daemon import Daemon, wall_ms
+from gateway.link import Delivery, LinkEvent, Will
+from gateway.outbox import Outbox
+from models.errors import BrokerAway, BrokerRefused
+from nodes.agents import SHIPPED, build_agent
+from nodes.outputs import Publication
+from nodes.pipeline import Pipeline
+from tests.conftest import MakeLink, Peer, connected
+
+NAME = "g1"
+STATUS = f"edgeward/gateway/{NAME}/status"
+COUNTERS = f"edgeward/gateway/{NAME}/counters"
+ILL = {"hr": 140, "rr": 30, "spo2": 85, "sbp": 85, "temp": 39.5, "acvpu": "V", "on_oxygen": True}
+WELL = {"hr": 70, "rr": 16, "spo2": 98, "sbp": 125, "temp": 37.0, "acvpu": "A", "on_oxygen": False}
+
+
+def news2_pipeline(topic: str | None = None) -> Pipeline:
+    (settings,) = (each for each in SHIPPED if each.name == "vitals")
+    if topic is not None:
+        settings = replace(settings, topic=topic)
+    ids = iter(range(10**9))
+    return Pipeline([build_agent(settings)], gateway=NAME, new_id=lambda: f"{next(ids):032x}", now=wall_ms)
+
+
+@contextmanager
+def running(
+    make_link: MakeLink, broker: EmbeddedBroker, pipeline: Pipeline | None = None
+) -> Iterator[Pipeline]:
+    """A gateway in a thread of its own, which ends well when the block does."""
+    stop = threading.Event()
+    failures: list[BaseException] = []
+    working = pipeline or news2_pipeline()
+
+    def work() -> None:
+        try:
+            with make_link(broker.port, f"edgeward-{NAME}", will=Will(STATUS, b"offline")) as link:
+                Daemon(link, working, name=NAME, stopping=stop.is_set).run()
+        except BaseException as exc:
+            failures.append(exc)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield working
+    finally:
+        stop.set()
+        thread.join(30)
+    assert not thread.is_alive()
+    assert failures == []
+
+
+def watching(make_link: MakeLink, broker: EmbeddedBroker) -> Peer:
+    return connected(make_link(broker.port, "edgeward-watch"), "edgeward/#")
+
+
+def send(peer: Peer, payload: dict[str, Any], device: str = "bed-1") -> None:
+    peer.link.publish(f"edgeward/v1/ward/{device}/vitals", json.dumps(payload).encode())
+
+
+def on(peer: Peer, topic: str) -> list[bytes]:
+    return [each.payload for each in peer.deliveries if each.topic == topic]
+
+
+def of(peer: Peer, part: str) -> list[Delivery]:
+    return [each for each in peer.deliveries if f"/{part}/" in each.topic]
+
+
+def until_online(peer: Peer, times: int = 1) -> None:
+    peer.until(lambda: on(peer, STATUS).count(b"online") >= times)
+
+
+def test_from_online_to_stopped(broker: EmbeddedBroker, make_link: MakeLink) -> None:
+    """An ill patient's vitals are classified and raise an alert; at the end counters and status are said."""
+    peer = watching(make_link, broker)
+    with running(make_link, broker):
+        until_online(peer)
+        send(peer, {"id": "1", **ILL})
+        send(peer, {"id": "1", **ILL})
+        send(peer, {"id": "2", **WELL, "hr": 999})
+        peer.link.publish("edgeward/v1/ward/bed-1/vitals", b"{")
+        peer.until(lambda: len(of(peer, "classification")) == 2)
+    peer.until(lambda: b"stopped" in on(peer, STATUS))
+    counters = json.loads(on(peer, COUNTERS)[-1])
+    assert {key: counters[key] for key in ("received", "classified", "in_part", "rejected", "repeated")} == {
+        "received": 4,
+        "classified": 1,
+        "in_part": 1,
+        "rejected": 1,
+        "repeated": 1,
+    }
+    assert on(peer, STATUS) == [b"online", b"stopped"]
+    alert, cleared = of(peer, "alert")
+    assert json.loads(alert.payload)["data"]["code"] == "vitals"
+    assert cleared.payload == b""
+
+
+def test_whatever_was_answered_was_acknowledged(broker: EmbeddedBroker, make_link: MakeLink) -> None:
+    """After a clean stop the broker has nothing of what was answered left to bring again."""
+    peer = watching(make_link, broker)
+    with running(make_link, broker):
+        until_online(peer)
+        for number in range(300):
+            send(peer, {"id": str(number), **WELL}, f"bed-{number % 7}")
+        peer.until(lambda: len(of(peer, "classification")) == 300)
+    successor = Peer(make_link(broker.port, f"edgeward-{NAME}"))
+    successor.until_up()
+    again = successor.link.take(64, 0.0, 4.0 if broker.kind == "nats-server" else 0.5)
+    assert [each for each in again if each.topic.endswith("/vitals") and "/v1/" in each.topic] == []
+
+
+def test_what_was_published_while_the_gateway_was_away_is_answered(
+    broker: EmbeddedBroker, make_link: MakeLink
+) -> None:
+    peer = watching(make_link, broker)
+    with running(make_link, broker):
+        until_online(peer)
+    for number in range(20):
+        send(peer, {"id": str(number), **WELL})
+    peer.until(lambda: len(peer.settled) == 20)
+    with running(make_link, broker):
+        peer.until(lambda: len(of(peer, "classification")) == 20)
+
+
+def test_a_broker_that_restarts_costs_nothing(broker: EmbeddedBroker, make_link: MakeLink) -> None:
+    """What was published meanwhile is answered, each input once, and `online` is said again."""
+    peer = watching(make_link, broker)
+    with running(make_link, broker):
+        until_online(peer)
+        broker.stop()
+        for number in range(50):
+            send(peer, {"id": str(number), **WELL}, f"bed-{number % 5}")
+        broker.restart()
+        until_online(peer, 2)
+        peer.until(lambda: len(of(peer, "classification")) >= 50)
+    events = [json.loads(each.payload) for each in of(peer, "classification")]
+    assert {event["data"]["input"]["id"] for event in events} == {str(number) for number in range(50)}
+    assert len({event["id"] for event in events}) == 50
+
+
+def test_after_a_broker_died_status_and_alerts_are_said_again_with_the_same_ids(
+    broker: EmbeddedBroker, make_link: MakeLink
+) -> None:
+    peer = watching(make_link, broker)
+    with running(make_link, broker):
+        until_online(peer)
+        send(peer, {"id": "ill", **ILL})
+        peer.until(lambda: len(of(peer, "alert")) == 1)
+        broker.kill()
+        broker.restart()
+        peer.until(lambda: len(of(peer, "alert")) >= 2)
+        ids = {json.loads(each.payload)["id"] for each in of(peer, "alert")}
+        until_online(peer, 2)
+    assert len(ids) == 1
+
+
+def test_a_retained_alert_that_is_no_longer_held_is_cleared_and_others_are_left(
+    broker: EmbeddedBroker, make_link: MakeLink
+) -> None:
+    peer = watching(make_link, broker)
+    topics = {
+        "edgeward/v1/ward/bed-1/alert/vitals": b'{"gateway": "g1"}',
+        "edgeward/v1/ward/bed-2/alert/vitals": b'{"gateway": "g2"}',
+        "edgeward/v1/ward/bed-3/alert/vitals": b"not JSON",
+        "edgeward/v1/ward/bed-4/alert/vitals": b"[" * 100_000,
+    }
+    for topic, payload in topics.items():
+        peer.link.publish(topic, payload, retain=True)
+    peer.until(lambda: len(peer.settled) == len(topics))
+    with running(make_link, broker) as pipeline:
+        until_online(peer)
+        peer.until(lambda: b"" in on(peer, "edgeward/v1/ward/bed-1/alert/vitals"))
+        send(peer, {"id": "1", **WELL})
+        peer.until(lambda: bool(of(peer, "classification")))
+    late = connected(make_link(broker.port, "edgeward-late"), "edgeward/v1/#")
+    late.until(lambda: len(late.deliveries) == 3)
+    assert {each.topic for each in late.deliveries} == set(list(topics)[1:])
+    assert pipeline.counters.received == 1
+
+
+def test_its_own_outputs_are_never_its_input(broker: EmbeddedBroker, make_link: MakeLink) -> None:
+    """…even when a template of the user's matches their topics."""
+    peer = watching(make_link, broker)
+    with running(make_link, broker, news2_pipeline("edgeward/v1/{site}/{device}/{way}/{what}")) as pipeline:
+        until_online(peer)
+        peer.link.publish("edgeward/v1/ward/bed-1/in/vitals", json.dumps({"id": "1", **ILL}).encode())
+        peer.until(lambda: len(of(peer, "alert")) == 1)
+        peer.link.publish("edgeward/v1/ward/bed-1/in/vitals", json.dumps({"id": "2", **ILL}).encode())
+        peer.until(lambda: len(of(peer, "classification")) == 2)
+    assert pipeline.counters.received == 2
+
+
+def test_when_too_much_is_owed_the_rest_waits_at_the_broker(
+    broker: EmbeddedBroker, make_link: MakeLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "OWED_LIMIT", 2)
+    peer = watching(make_link, broker)
+    with running(make_link, broker):
+        until_online(peer)
+        for number in range(200):
+            send(peer, {"id": str(number), **WELL})
+        peer.until(lambda: len(of(peer, "classification")) == 200)
+
+
+class LinkInMemory:
+    """The far end of an outbox, where a test decides what is settled when."""
+
+    def __init__(self, window: int = 10) -> None:
+        self.up = True
+        self.window = window
+        self.shed = 0
+        self.sent: list[str] = []
+        self.acked: list[int | None] = []
+        self._settled: list[int] = []
+
+    def settle(self, *topics: str) -> None:
+        self._settled += [self.sent.index(topic) for topic in topics]
+
+    def publish(self, topic: str, *_: object, **__: object) -> int:
+        self.sent.append(topic)
+        return len(self.sent) - 1
+
+    def settled(self) -> list[int]:
+        settled, self._settled = self._settled, []
+        return settled
+
+    def ack(self, delivery: Delivery) -> None:
+        self.acked.append(delivery.handle)
+
+    def take(self, *_: object) -> list[Delivery]:
+        return []
+
+    def events(self) -> list[LinkEvent]:
+        return []
+
+    def subscribe(self, filters: Sequence[str], *, fresh_only: bool = True) -> None: ...
+    def unsubscribe(self, filters: Sequence[str]) -> None: ...
+    def drop(self, error: BrokerAway | BrokerRefused) -> None: ...
+    def close(self) -> None: ...
+
+
+def owing(
+    *groups: Sequence[str], window: int = 10
+) -> tuple[LinkInMemory, Outbox, Callable[..., list[int | None]]]:
+    """An outbox that owes a delivery for each group of topics, handled 0, 1, …; and a step that settles."""
+    link = LinkInMemory(window)
+    outbox = Outbox(link)
+    for handle, topics in enumerate(groups):
+        delivery = Delivery("in", b"", retained=False, duplicate=False, session=1, handle=handle)
+        outbox.owe([Publication(topic, b"") for topic in topics], delivery)
+    outbox.turn()
+
+    def settle(*topics: str) -> list[int | None]:
+        link.settle(*topics)
+        outbox.turn()
+        return link.acked
+
+    return link, outbox, settle
+
+
+def test_a_delivery_is_acknowledged_once_all_that_it_led_to_is_settled_and_in_order() -> None:
+    _, outbox, settle = owing(["a", "b"], ["c"], [])
+    assert settle("a") == []
+    assert settle("c") == []
+    assert settle("b") == [0, 1, 2]
+    assert outbox.empty
+
+
+def test_a_repeat_waits_for_everything_that_was_owed_before_it() -> None:
+    """A repeat leads to nothing; its first copy's publications may still be on their way."""
+    _, _, settle = owing(["a"], [])
+    assert settle() == []
+    assert settle("a") == [0, 1]
+
+
+def test_no_more_is_in_flight_than_the_window_and_nothing_while_the_link_is_down() -> None:
+    link, outbox, settle = owing(["a", "b", "c", "d"], window=2)
+    assert link.sent == ["a", "b"]
+    link.up = False
+    settle("a")
+    assert link.sent == ["a", "b"]
+    link.up = True
+    settle()
+    assert link.sent == ["a", "b", "c"]
+    assert outbox.owed == 3
+
+
+def test_rows_that_no_delivery_asked_for_are_owed_too() -> None:
+    link, outbox, settle = owing(["a"])
+    outbox.owe([Publication("tick", b"", retain=True)])
+    outbox.owe([])
+    settle("a")
+    assert not outbox.empty
+    assert link.sent == ["a", "tick"]
+    settle("tick")
+    assert outbox.empty
