@@ -203,6 +203,7 @@ def _mosquitto_configuration(port: int, folder: Path, settings: Sequence[str]) -
         "autosave_interval 1",  # with the default a killed mosquitto forgets all that it acknowledged
         "max_queued_messages 100000",  # the default of 1,000 loses acknowledged messages silently
         "max_inflight_messages 1000",
+        "set_tcp_nodelay true",  # without it small messages wait up to 40 ms for an acknowledgement by TCP
         "connection_messages false",
         "log_dest stderr",
         "log_type error",

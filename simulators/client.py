@@ -306,7 +306,8 @@ class Sessions:
             self._selector.close()
 
     def watch(self, session: _Session, sock: Any) -> None:
-        """A socket was opened."""
+        """A socket was opened. Nagle's algorithm would hold a small message back for up to 40 ms."""
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._selector.register(sock, selectors.EVENT_READ, session)
 
     def unwatch(self, sock: Any) -> None:
