@@ -16,6 +16,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from paho.mqtt.client import MQTTMessage
+
 from gateway.access import access_to
 from gateway.address import resolve_address
 from gateway.broker import EmbeddedBroker
@@ -60,6 +62,8 @@ def demo(
     ends by itself, and what starting and reaching a broker raises. For the main thread only.
     """
     world = World(*load_scenario(SCENARIO))
+    pace = speed or world.scenario.duration_ms / 1000 / seconds
+    limit_s = seconds + (LATE_SECONDS if speed is None else 0.0)
     with ExitStack() as opened:
         stop = opened.enter_context(stop_flag())
         view = choose_view(json_only=json_only)
@@ -71,14 +75,14 @@ def demo(
         access = access_to(resolve_address(broker, os.environ))
         name = f"demo-{secrets.token_hex(4)}"
         tally = Tally(site=name, gateway=name, devices=world.devices)
-        publisher = opened.enter_context(_sessions(access, name, "in", view.say))
-        subscriber = opened.enter_context(_sessions(access, name, "out", view.say, tally, publisher))
-        stage = _Stage(world, tally, publisher, subscriber, stop, pace=_pace(world, seconds, speed))
+        publisher = opened.enter_context(_sessions(access, f"edgeward-{name}-in", view))
+        subscriber = opened.enter_context(
+            _sessions(access, f"edgeward-{name}-out", view, hears=tally, beside=publisher)
+        )
+        stage = _Stage(world, tally, publisher, subscriber, stop, pace=pace)
         if stage.connect():
             with _gateway(broker, name, folder) as check, view:
-                stage.check = check
-                stage.view = view
-                stage.run(site=name, seconds=seconds)
+                stage.run(view, check, site=name, limit_s=limit_s)
             stage.tidy()
         summary = tally.summary(world.truth(name).intervals, stage.ward_ms)
         if not json_only:
@@ -109,33 +113,36 @@ class _Stage:
         self.pace = pace
         self.ward_ms = world.start_ms
         """The ward's clock: the time of the last message sent, epoch ms."""
-        self.check: Callable[[], None] = lambda: None
-        self.view: View | None = None
 
     def connect(self) -> bool:
         """Both ways to the broker; False when it was stopped first."""
         return self.publisher.connect(self.stop) and self.subscriber.connect(self.stop)
 
-    def run(self, *, site: str, seconds: float) -> None:
-        """Waits for the gateway, plays for *seconds*, and waits for the last answers."""
-        self._until(lambda: self.tally.status == "online", START_SECONDS)
+    def run(self, view: View, check: Callable[[], None], *, site: str, limit_s: float) -> None:
+        """Waits for the gateway, plays for *limit_s* at most, and waits for the last answers; *check* may raise."""
+
+        def meanwhile() -> None:
+            self.subscriber.pump(0.0)
+            check()
+            view.show(self.tally, self.ward_ms)
+
+        self._until(lambda: self.tally.status == "online", START_SECONDS, meanwhile)
         if self.tally.status != "online" and not self.stop():
             raise EdgewardError(f"The gateway did not come online in {START_SECONDS:g} s.")
-        ends_s = time.monotonic() + seconds
+        ends_s = time.monotonic() + limit_s
         if play(
             schedule(self.world, site, self.pace),
             self.publisher,
-            stop=lambda: self.stop() or time.monotonic() >= ends_s + LATE_SECONDS,
+            stop=lambda: self.stop() or time.monotonic() >= ends_s,
             on_sent=self._sent,
-            meanwhile=self._meanwhile,
+            meanwhile=meanwhile,
         ):
             self.ward_ms = self.world.end_ms
-        self._until(lambda: not self.tally.unanswered, TAIL_SECONDS)
-        seen, since_s = self.tally.events_out, time.monotonic()
-        while not self.stop() and time.monotonic() - since_s < QUIET_SECONDS:
-            self._turn()
-            if self.tally.events_out != seen:
-                seen, since_s = self.tally.events_out, time.monotonic()
+        self._until(lambda: not self.tally.unanswered, TAIL_SECONDS, meanwhile)
+        seen = -1
+        while seen != self.tally.events_out and not self.stop():
+            seen = self.tally.events_out
+            self._until(lambda: False, QUIET_SECONDS, meanwhile)
 
     def tidy(self) -> None:
         """Takes away what would stay on a broker that isn't ours: alerts and the gateway's status."""
@@ -143,52 +150,39 @@ class _Stage:
             self.publisher.publish(topic, topic, b"", retain=True)
         self.publisher.drain(DRAIN_SECONDS, lambda: False)
 
-    def _until(self, done: Callable[[], bool], seconds: float) -> None:
+    def _until(self, done: Callable[[], bool], seconds: float, meanwhile: Callable[[], None]) -> None:
         deadline_s = time.monotonic() + seconds
         while not done() and not self.stop() and time.monotonic() < deadline_s:
-            self._turn()
-
-    def _turn(self) -> None:
-        self.publisher.pump(LONGEST_WAIT_SECONDS)
-        self._meanwhile()
-
-    def _meanwhile(self) -> None:
-        self.subscriber.pump(0.0)
-        self.check()
-        if self.view is not None:
-            self.view.show(self.tally, self.ward_ms)
+            self.publisher.pump(LONGEST_WAIT_SECONDS)
+            meanwhile()
 
     def _sent(self, message: Outgoing, at_s: float) -> None:
         self.ward_ms = self.world.start_ms + round(message.due_s * self.pace * 1000)
         self.tally.sent(message.device, message.input_id, at_s)
 
 
-def _pace(world: World, seconds: float, speed: float | None) -> float:
-    """Times real time."""
-    return speed or world.scenario.duration_ms / 1000 / seconds
-
-
 def _sessions(
     access: BrokerAccess,
-    name: str,
-    way: str,
-    say: Callable[[str], None],
-    tally: Tally | None = None,
+    client_id: str,
+    view: View,
+    *,
+    hears: Tally | None = None,
     beside: Sessions | None = None,
 ) -> Sessions:
-    """The publishers, or with *tally* the one session that hears the outputs."""
-    heard = None
-    if tally is not None:
-        came = tally.came
-        heard = lambda message: came(message.topic, bytes(message.payload), time.monotonic())  # noqa: E731
+    """The sessions that publish, or the one with which a tally hears the outputs."""
+
+    def came(message: MQTTMessage) -> None:
+        if hears is not None:
+            hears.came(message.topic, bytes(message.payload), time.monotonic())
+
     return Sessions(
         access,
-        count=1 if tally else PUBLISHERS,
-        client_id=f"edgeward-{name}-{way}",
+        count=PUBLISHERS if hears is None else 1,
+        client_id=client_id,
         rng=random.Random(),  # noqa: S311 - spreads reconnections, guards nothing
-        say=say,
-        filters=tally.filters if tally else (),
-        on_message=heard,
+        say=view.say,
+        filters=() if hears is None else hears.filters,
+        on_message=came,
         beside=beside,
     )
 
