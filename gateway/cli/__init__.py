@@ -33,15 +33,20 @@ def exit_code(error: EdgewardError) -> int:
     return 3 if isinstance(error, DataMissing) else 1
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code; what went wrong is one sentence on standard error."""
-    configure()
+def build_parser() -> Parser:
+    """The whole command line."""
     parser = Parser(prog="edgeward", description=DESCRIPTION, epilog=EPILOG)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (gateway, run, check, world, models, data, version):
         module.add(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code; what went wrong is one sentence on standard error."""
+    configure()
     try:
-        chosen = parser.parse_args(arguments)
+        chosen = build_parser().parse_args(arguments)
         code: int = chosen.command(chosen)
         sys.stdout.flush()
     except EdgewardError as error:
