@@ -35,7 +35,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 def show_list(chosen: argparse.Namespace) -> int:
     """Prints every dataset and whether it is here."""
     from gateway.cli.output import table
-    from models.datasets import DATASETS, data_directory
+    from models.datasets import DATASETS, data_directory, made_directory
     from simulators.made import MAKERS
 
     directory = data_directory(os.environ)
@@ -48,8 +48,14 @@ def show_list(chosen: argparse.Namespace) -> int:
         }
         for each in DATASETS.values()
     ]
+    made = made_directory(os.environ)
     rows += [
-        {"name": name, "title": "made by `edgeward data make`", "licence": "Apache-2.0", "here": True}
+        {
+            "name": name,
+            "title": f"simulated: edgeward data make {name}",
+            "licence": "Apache-2.0",
+            "here": any(made.glob(f"{name}-*.jsonl")),
+        }
         for name in MAKERS
     ]
     if chosen.json:
