@@ -106,7 +106,7 @@ def show(chosen: argparse.Namespace) -> int:
 
 def train(chosen: argparse.Namespace) -> int:
     """Trains one model and prints its metrics as JSON; progress goes to standard error."""
-    metrics = _training(chosen.name).train(**_places(chosen))
+    metrics = _trained(chosen.name, "train", **_places(chosen))
     print(json.dumps(metrics, indent=2))
     return 0
 
@@ -116,7 +116,7 @@ def evaluate(chosen: argparse.Namespace) -> int:
     from models.bundle import load_bundle
 
     places = _places(chosen)
-    metrics = _training(chosen.name).evaluate(**places, bundle=load_bundle(places["output"]))
+    metrics = _trained(chosen.name, "evaluate", **places, bundle=load_bundle(places["output"]))
     print(json.dumps(metrics, indent=2))
     return 0
 
@@ -162,18 +162,18 @@ def _payloads(file: Path) -> Iterator[bytes]:
         raise UsageError(f"{file} can't be read: {exc.strerror}.") from exc
 
 
-def _training(name: str) -> Any:
-    """The training module of a model, which only the extra `train` makes importable."""
+def _trained(name: str, verb: str, **arguments: Any) -> Any:
+    """What a model's training module says; only the extra `train` brings all that it needs."""
     from importlib import import_module
 
     from models.errors import UsageError
 
     try:
-        return import_module(f"models.training.{name.replace('-', '_')}")
+        return getattr(import_module(f"models.training.{name.replace('-', '_')}"), verb)(**arguments)
     except ModuleNotFoundError as exc:
-        if exc.name is not None and exc.name.startswith("models"):
+        if exc.name is None or exc.name.startswith("models"):
             raise
-        raise UsageError(f"Training needs {exc.name}: pip install 'edgeward[train]'.") from exc
+        raise UsageError(f"This needs {exc.name}: pip install 'edgeward[train]'.") from exc
 
 
 def _places(chosen: argparse.Namespace) -> dict[str, Any]:
