@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from models.errors import UsageError
 from models.text import TextSpec, hashed
 
 ExportMode = Literal["float32", "dynamic", "int8"]
@@ -32,11 +33,18 @@ LIBRARIES = ("numpy", "scikit-learn", "keras", "tensorflow-cpu")
 
 
 def seed_everything(seed: int) -> None:
-    """Makes a training repeatable: seeds Python, numpy and TensorFlow, and asks for deterministic kernels."""
+    """Makes a training repeatable: seeds Python, numpy and TensorFlow, and asks for deterministic kernels.
+
+    Raises UsageError where a library that training needs is not installed.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the converter is talkative below it
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its kernels round by the processor they run on
-    import keras
-    import tensorflow as tf
+    try:
+        import keras
+        import sklearn  # noqa: F401  asked for here, so that a training fails at its start or not at all
+        import tensorflow as tf
+    except ModuleNotFoundError as exc:
+        raise UsageError(f"Training needs {exc.name}: pip install 'edgeward[train]'.") from exc
 
     random.seed(seed)
     np.random.seed(seed)  # libraries that take no generator read the global state

@@ -28,7 +28,7 @@ from models.training.log_line_card import NAME
 
 TEXT = TextSpec(buckets=1 << 14, features=512, characters=512, numbers=False)
 LINES = 10_000
-"""Of the made file, from its start: some 30 lines a template; more lines of the same templates teach
+"""Of the made file, from its start: some 20 lines a template; more lines of the same templates teach
 little.
 """
 PENALTY = 4.0
