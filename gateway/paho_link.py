@@ -25,6 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.link import (
+    INBOX_BYTES_LIMIT,
     INBOX_LIMIT,
     PUBLISH_WINDOW,
     Delivery,
@@ -90,6 +91,7 @@ class PahoLink:
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._client = self._new_client()
         self._inbox: deque[Delivery] = deque()
+        self._inbox_bytes = 0
         self._events: list[LinkEvent] = []
         self._settled: list[int] = []
         self._tickets: dict[int, int] = {}  # packet id -> ticket, of what waits for its PUBACK
@@ -145,7 +147,9 @@ class PahoLink:
             until = self._now() + linger_s
             while len(self._inbox) < limit and self._up and (left := until - self._now()) > 0:
                 self._turn(left)
-        return [self._inbox.popleft() for _ in range(min(limit, len(self._inbox)))]
+        taken = [self._inbox.popleft() for _ in range(min(limit, len(self._inbox)))]
+        self._inbox_bytes -= sum(len(delivery.payload) for delivery in taken)
+        return taken
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
         """See `Link.publish`."""
@@ -413,6 +417,7 @@ class PahoLink:
         if flags.session_present:
             # What was not taken comes again with this session; kept twice, it would outgrow the inbox.
             self._inbox = deque(waiting for waiting in self._inbox if waiting.handle is None)
+            self._inbox_bytes = sum(len(waiting.payload) for waiting in self._inbox)
         protocol = "5" if self._protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1"
         self._events.append(Up(self._session, flags.session_present, protocol))
 
@@ -428,17 +433,19 @@ class PahoLink:
             self._reason = reason
 
     def _on_message(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
-        if len(self._inbox) >= INBOX_LIMIT:
-            if message.qos == 0:
-                self.shed += 1
-            else:
-                self._overflowed = True  # unacknowledged, so the next connection brings it again
+        full = len(self._inbox) >= INBOX_LIMIT
+        if message.qos == 0 and (full or self._inbox_bytes >= INBOX_BYTES_LIMIT):
+            self.shed += 1
+            return
+        if full:
+            self._overflowed = True  # unacknowledged, so the next connection brings it again
             return
         try:
             topic = message.topic
         except UnicodeDecodeError as exc:
             topic = bytes(exc.object).decode("utf-8", "backslashreplace")
         handle = message.mid if message.qos else None
+        self._inbox_bytes += len(message.payload)
         self._inbox.append(
             Delivery(topic, bytes(message.payload), message.retain, message.dup, self._session, handle)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from gateway import paho_link
 from gateway.broker import EmbeddedBroker
 from gateway.link import BrokerAddress, Down, PublishRefused, Subscribed, Up
 from models.errors import BrokerAway, BrokerRefused, SessionTakenOver
-from tests.conftest import Certificates, MakeLink, Peer, connected
+from tests.conftest import PATIENCE_SECONDS, Certificates, MakeLink, Peer, connected
 
 
 def test_it_speaks_the_newest_protocol_that_the_broker_has(
@@ -46,6 +47,23 @@ def test_qos_0_is_taken_and_wants_no_acknowledgement(broker: EmbeddedBroker, mak
     peer.until(lambda: bool(peer.deliveries))
     assert peer.deliveries[0].handle is None
     assert [ticket] == peer.settled
+
+
+@pytest.mark.parametrize(("bound", "value"), [("INBOX_LIMIT", 3), ("INBOX_BYTES_LIMIT", 300)])
+def test_qos_0_that_finds_the_inbox_full_is_shed_and_counted(
+    bound: str, value: int, mosquitto: EmbeddedBroker, make_link: MakeLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paho_link, bound, value)
+    peer = connected(make_link(mosquitto.port), "a")
+    for _ in range(10):
+        peer.link.publish("a", bytes(100), qos=0)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while peer.link.shed < 7:
+        assert time.monotonic() < deadline
+        peer.link.take(0, 0.0, 0.05)
+    peer.until(lambda: len(peer.deliveries) == 3)
+    peer.link.publish("a", b"room again", qos=0)
+    peer.until(lambda: len(peer.deliveries) == 4)
 
 
 def test_a_retained_message_says_so(broker: EmbeddedBroker, make_link: MakeLink) -> None:
