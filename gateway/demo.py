@@ -119,7 +119,7 @@ class _Stage:
         return self.publisher.connect(self.stop) and self.subscriber.connect(self.stop)
 
     def run(self, view: View, check: Callable[[], None], *, site: str, limit_s: float) -> None:
-        """Waits for the gateway, plays for *limit_s* at most, and waits for the last answers; *check* may raise."""
+        """Waits for the gateway, plays *limit_s* at most, waits for the last answers; *check* may raise."""
 
         def meanwhile() -> None:
             self.subscriber.pump(0.0)
