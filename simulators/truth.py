@@ -50,7 +50,7 @@ class Episode:
             return None
         last = self._crossing(self.to_ms, self.to_ms + self.recovery_ms + 1, rising=False)
         until = end_ms if last is None else min(end_ms, last)
-        return Interval(self.device, self.what, first, until, tuple(kinds))
+        return Interval(self.device, self.what, self.from_ms, first, until, tuple(kinds))
 
     def _crossing(self, low_ms: int, high_ms: int, *, rising: bool) -> int | None:
         """First millisecond in the span at which it shows (or, falling, no longer does), by halving."""
@@ -77,7 +77,10 @@ class Interval:
 
     device: str
     what: str
+    begins: int
+    """When it began to grow: an alert from here on is early, not false."""
     visible_from: int
+    """From when it could have been seen: an alert must come only now."""
     until: int
     kinds: tuple[str, ...]
 
