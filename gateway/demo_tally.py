@@ -137,14 +137,27 @@ class Tally:
             period.until_ms = max(period.since_ms, self.devices[device].latest_ms)
 
     def summary(self, truth: Sequence[Interval], until_ms: int) -> Summary:
-        """The result against the intervals that showed before *until_ms*, where the ward's clock stopped."""
+        """The result against the intervals that showed before *until_ms*, where the ward's clock stopped.
+
+        Detected: an alert of an agent that reads what the fault shows on was on for its device while it
+        showed, or within the grace after. False: an alert on a device with which nothing was wrong while it
+        was on, nor in the grace before.
+        """
         shown = [interval for interval in truth if interval.visible_from < until_ms]
         detected = sum(
-            any(_overlap(period, interval) for period in self.periods if _expected(period, interval))
+            any(
+                _overlap(period, interval.visible_from, interval.until)
+                for period in self.periods
+                if _expected(period, interval)
+            )
             for interval in shown
         )
         false = sum(
-            not any(_overlap(period, interval) for interval in shown if interval.device == period.device)
+            not any(
+                _overlap(period, interval.begins, interval.until)
+                for interval in truth
+                if interval.device == period.device
+            )
             for period in self.periods
         )
         return Summary(
@@ -170,11 +183,10 @@ def _expected(period: AlertPeriod, interval: Interval) -> bool:
     return period.device == interval.device and _KIND_OF.get(period.agent) in interval.kinds
 
 
-def _overlap(period: AlertPeriod, interval: Interval) -> bool:
-    ends_ms = interval.until + GRACE_MINUTES * 60_000
-    return period.since_ms <= ends_ms and (
-        period.until_ms is None or period.until_ms >= interval.visible_from
-    )
+def _overlap(period: AlertPeriod, from_ms: int, until_ms: int) -> bool:
+    """Whether the alert was on between *from_ms* and the end of the grace after *until_ms*."""
+    in_time = period.since_ms <= until_ms + GRACE_MINUTES * 60_000
+    return in_time and (period.until_ms is None or period.until_ms >= from_ms)
 
 
 def _in_a_word(data: dict[str, Any]) -> str:

@@ -50,16 +50,17 @@ class _Ward:
 
 
 def _interval(device: str, kinds: tuple[str, ...] = ("vitals", "note")) -> Interval:
-    return Interval(device, "sepsis", 60 * MINUTE_MS, 120 * MINUTE_MS, kinds)
+    return Interval(device, "sepsis", 40 * MINUTE_MS, 60 * MINUTE_MS, 120 * MINUTE_MS, kinds)
 
 
 @pytest.mark.parametrize(
     ("raised", "cleared", "detected", "false"),
     [
-        #        60 ---- fault shows ---- 120 -- grace -- 150
+        # 40 -- fault grows -- 60 -- it shows -- 120 -- grace -- 150
         (70, 100, 1, 0),
         (50, 65, 1, 0),  # a little early, and still on when it shows
-        (30, 50, 0, 1),  # over before anything showed
+        (50, 55, 0, 0),  # too early to detect what nobody could have seen, and not false either
+        (30, 39, 0, 1),  # over before anything was wrong
         (140, 160, 1, 0),  # late, within the grace
         (151, 160, 0, 1),  # too late
         (70, None, 1, 0),  # never cleared
