@@ -74,6 +74,13 @@ NOISE = {
 }
 TEMPERATURE_NOISE_C = 0.12
 """Standard deviation of every temperature channel, °C."""
+WANDER = 2.2
+"""Median deviation of a level's slow straying, in noise deviations: no machine stays where it was learnt.
+With it plain T² + Q raises about as many false alarms on healthy readings as published for a real testbed
+(SKAB's leaderboard: 26.6 %).
+"""
+WANDER_S = 3600.0
+"""How long a level remembers where it was, seconds."""
 
 
 class Load:
@@ -124,6 +131,9 @@ class Machine:
         self._memory = rng.uniform(0, 0.7)
         """Share of a sensor's noise that stays from one reading to the next."""
         self._noise: dict[str, float] = {}
+        self._wander = math.exp(rng.normal(math.log(WANDER), 0.8))
+        """Deviation of a healthy sensor's straying level, in those of its noise."""
+        self._level: dict[str, float] = {}
         self._fault: str | None = None
         self._target = ""
         self._held: float | None = None
@@ -147,7 +157,7 @@ class Machine:
         load = self.load.at(time_s, elapsed_s)
         level = {fault: min(1.0, max(0.0, severity))} if fault else {}
         true = PHYSICS[self.kind](self, load, elapsed_s, lambda name: level.get(name, 0.0))
-        read = {channel: self._sensed(channel, value) for channel, value in true.items()}
+        read = {channel: self._sensed(channel, value, elapsed_s) for channel, value in true.items()}
         self._sensor_fault(read, fault, level.get(fault, 0.0) if fault else 0.0)
         return {channel: float(f"{value:.6g}") for channel, value in read.items()}
 
@@ -157,12 +167,15 @@ class Machine:
         self.slow[name] = now + (target - now) * (1 - math.exp(-elapsed_s / constant_s))
         return self.slow[name]
 
-    def _sensed(self, channel: str, value: float) -> float:
+    def _sensed(self, channel: str, value: float, elapsed_s: float) -> float:
         spread = NOISE.get(channel, TEMPERATURE_NOISE_C) * self._noise_factor
         fresh = self.rng.normal(0, 1)
         kept = self._memory * self._noise.get(channel, 0.0) + math.sqrt(1 - self._memory**2) * fresh
         self._noise[channel] = kept
-        return value + spread * kept
+        keep = math.exp(-elapsed_s / WANDER_S)
+        push = math.sqrt(1 - keep**2) * self._wander * self.rng.normal(0, 1)
+        stray = self._level[channel] = keep * self._level.get(channel, 0.0) + push
+        return value + spread * (kept + stray)
 
     def _sensor_fault(self, read: dict[str, float], fault: str | None, severity: float) -> None:
         """Spoil one channel of *read* in place, if *fault* is a sensor's."""
