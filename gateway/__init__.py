@@ -1,6 +1,7 @@
 """The rim: sockets, disks, clocks, processes and the command line.
 
-link, paho_link, tls, address   the connection to a broker
+link, paho_link                 the connection to a broker, and over paho
+  paho_client, inbox, backoff, refusals, tls, address
 daemon, outbox                  the loop, and what it owes
 config, toml_lines, state       what a user sets, and where things are kept
 run, recording                  the same pipeline over a file

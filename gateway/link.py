@@ -13,14 +13,6 @@ from typing import Protocol
 
 from models.errors import BrokerAway, BrokerRefused
 
-INBOX_LIMIT = 65_535
-"""Deliveries that arrived and were not taken: as many as QoS 1 has packet ids, so that no QoS 1 message is
-ever dropped at the door. QoS 0 beyond it is shed and counted."""
-
-INBOX_BYTES_LIMIT = 64 * 1024 * 1024
-"""Bytes of payloads in the inbox beyond which QoS 0 is shed too. QoS 1 is bounded by the Receive Maximum:
-1,000 payloads of the contract's 256 KiB are four times this."""
-
 PUBLISH_WINDOW = 256
 """Publishes that may wait for the broker's PUBACK at once, unless the broker allows fewer. Enough to fill a
 round trip of 20 ms at 10,000 messages/s."""

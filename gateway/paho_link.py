@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import random
 import select
-import socket
 import ssl
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from gateway.backoff import STABLE_SECONDS, Backoff
+from gateway.inbox import Inbox
 from gateway.link import (
-    INBOX_BYTES_LIMIT,
-    INBOX_LIMIT,
     PUBLISH_WINDOW,
     Delivery,
     Down,
@@ -36,15 +33,13 @@ from gateway.link import (
     Subscribed,
     Up,
 )
+from gateway.paho_client import new_client
+from gateway.refusals import UNSPECIFIED, UNSUPPORTED_VERSION, lost, not_accepted, not_connected
 from gateway.tls import tls_context
-from models.errors import BrokerAway, BrokerRefused, SessionTakenOver
+from models.errors import BrokerAway, BrokerRefused
 
 CONNECT_SECONDS = 5.0
 """How long a connection, its TLS handshake, and then the broker's CONNACK may take, each."""
-BACKOFF_FIRST_SECONDS = 0.5
-BACKOFF_LIMIT_SECONDS = 30.0
-STABLE_SECONDS = 10.0
-"""A connection that lasted so long makes the next pause short again."""
 FLEETING = 3
 """After so many short connections in a row it is said what may be behind it."""
 PACKETS_A_TURN = 1_024
@@ -52,26 +47,7 @@ PACKETS_A_TURN = 1_024
 GOODBYE_SECONDS = 1.0
 """How long `close` tries to get its DISCONNECT out."""
 
-_UNSUPPORTED_VERSION = 132
-_TAKEN_OVER = 142
-_NOT_LET_IN = {133, 134, 135, 138, 140}  # client id, user or password, not authorised, banned, method
-
-
-class _Client(paho.Client):
-    """paho's client, but a failed TLS handshake closes its socket instead of leaving it to the collector."""
-
-    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
-        context = self._ssl_context
-        if context is None:
-            raise TypeError("a TLS connection without a TLS context")
-        sock = context.wrap_socket(tcp_sock, server_hostname=self.host, do_handshake_on_connect=False)
-        try:
-            sock.settimeout(self.connect_timeout)
-            sock.do_handshake()
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+_FIVE = MQTTProtocolVersion.MQTTv5
 
 
 class PahoLink:
@@ -85,13 +61,12 @@ class PahoLink:
         self, settings: LinkSettings, *, rng: random.Random, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._settings = settings
-        self._rng = rng
+        self._backoff = Backoff(rng)
         self._now = now
         self._tls = tls_context(settings.address) if settings.address.tls else None
-        self._protocol = MQTTProtocolVersion.MQTTv5
+        self._protocol = _FIVE
         self._client = self._new_client()
-        self._inbox: deque[Delivery] = deque()
-        self._inbox_bytes = 0
+        self._inbox = Inbox()
         self._events: list[LinkEvent] = []
         self._settled: list[int] = []
         self._tickets: dict[int, int] = {}  # packet id -> ticket, of what waits for its PUBACK
@@ -106,13 +81,11 @@ class PahoLink:
         self._window = PUBLISH_WINDOW
         self._since = 0.0  # when the present state began, monotonic seconds
         self._next_attempt = 0.0
-        self._failures = 0
         self._said: str | None = None
         self._reason: ReasonCode | None = None  # the broker's own word on why
         self._overflowed = False
         self._network_error = ""
         self._closed = False
-        self.shed = 0
 
     @property
     def up(self) -> bool:
@@ -123,6 +96,11 @@ class PahoLink:
     def window(self) -> int:
         """See `Link.window`."""
         return self._window
+
+    @property
+    def shed(self) -> int:
+        """See `Link.shed`."""
+        return self._inbox.shed
 
     def __enter__(self) -> Self:
         return self
@@ -147,9 +125,7 @@ class PahoLink:
             until = self._now() + linger_s
             while len(self._inbox) < limit and self._up and (left := until - self._now()) > 0:
                 self._turn(left)
-        taken = [self._inbox.popleft() for _ in range(min(limit, len(self._inbox)))]
-        self._inbox_bytes -= sum(len(delivery.payload) for delivery in taken)
-        return taken
+        return self._inbox.take(limit)
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
         """See `Link.publish`."""
@@ -177,7 +153,7 @@ class PahoLink:
 
     def subscribe(self, filters: Sequence[str], *, fresh_only: bool = True) -> None:
         """See `Link.subscribe`."""
-        if self._protocol == MQTTProtocolVersion.MQTTv5:
+        if self._protocol == _FIVE:
             handling = (
                 SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
                 if fresh_only
@@ -275,62 +251,34 @@ class PahoLink:
         try:
             client.reconnect()
             self._since = self._now()
-        except ssl.SSLCertVerificationError as exc:
-            self._fail(_untrusted(self._address, exc))
-        except (ssl.SSLEOFError, ConnectionResetError) as exc:
-            self._fail(_away(self._address, exc, " Is this its mqtts port?" if self._tls else ""))
-        except ssl.SSLError as exc:
-            self._fail(_no_tls(self._address, exc.reason))
-        except OSError as exc:
-            self._fail(_away(self._address, exc))
+        except OSError as exc:  # TLS errors are among them
+            self._fail(not_connected(self._address, exc, tls=self._tls is not None))
 
     def _lost(self) -> None:
         """The socket is gone: why, and what now."""
-        code = self._reason.value if self._reason is not None else None
-        word = str(self._reason) if self._reason is not None else "connection closed"
-        error: BrokerAway | BrokerRefused
-        if code == _TAKEN_OVER:
-            raise SessionTakenOver(
-                f"Another client connected to {self._address} as {self._settings.client_id!r}. "
-                "Give each gateway a name of its own (--name)."
-            )
+        reason = self._reason
         if self._up:
-            # mosquitto 2.0.11 closes without the reason 142 when a second client takes our id.
-            fleeting = self._failures >= FLEETING and self._now() - self._since < STABLE_SECONDS
-            hint = " Does another client use the same name?" if fleeting else ""
-            error = BrokerAway(f"The connection to the broker at {self._address} was lost: {word}.{hint}")
-        elif code == _UNSUPPORTED_VERSION and self._protocol == MQTTProtocolVersion.MQTTv5:
+            short = self._now() - self._since < STABLE_SECONDS
+            fleeting = short and self._backoff.failures >= FLEETING
+            self._fail(lost(self._address, self._settings.client_id, reason, fleeting=fleeting))
+        elif reason is not None and reason.value == UNSUPPORTED_VERSION and self._protocol == _FIVE:
             self._try_other_protocol()
             self._open = False
-            self._next_attempt = 0.0
-            return
-        elif code in _NOT_LET_IN:
-            error = BrokerRefused(
-                f"The broker at {self._address} does not let us in: {word}. "
-                "Check user name, password file and the broker's access list."
-            )
-        elif "certificate" in self._network_error.lower():
-            error = BrokerRefused(
-                f"The broker at {self._address} refused our certificate, or wants one: "
-                "set cert_file and key_file."
-            )
+            self._next_attempt = self._now()
         else:
-            if code is None or code == 128:  # closed without a word: an old broker's answer to MQTT 5
-                self._try_other_protocol()
-            error = BrokerAway(f"The broker at {self._address} closed the connection: {word}.")
-        self._fail(error)
+            if reason is None or reason.value == UNSPECIFIED:
+                self._try_other_protocol()  # closing without a word is an old broker's answer to MQTT 5
+            self._fail(not_accepted(self._address, reason, self._network_error))
 
     def _fail(self, error: BrokerAway | BrokerRefused) -> None:
         """This connection, or the attempt at one, is over; the next comes after a pause."""
-        stable = self._up and self._now() - self._since >= STABLE_SECONDS
+        lasted_s = self._now() - self._since if self._up else 0.0
         self._up = self._open = False
         self._subscribing.clear()
         self._discard_socket()
         if isinstance(error, BrokerRefused) and not self._ever_up:
             raise error
-        self._failures = 0 if stable else self._failures + 1
-        ceiling = min(BACKOFF_LIMIT_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** min(self._failures, 10))
-        self._next_attempt = self._now() + ceiling * (0.5 + self._rng.random() / 2)
+        self._next_attempt = self._now() + self._backoff.pause_s(lasted_s)
         if str(error) != self._said:
             self._said = str(error)
             self._events.append(Down(error))
@@ -338,8 +286,7 @@ class PahoLink:
     def _try_other_protocol(self) -> None:
         """3.1.1 instead of 5 or back, until a broker has accepted one; that one stays."""
         if not self._ever_up:
-            five = self._protocol == MQTTProtocolVersion.MQTTv5
-            self._protocol = MQTTProtocolVersion.MQTTv311 if five else MQTTProtocolVersion.MQTTv5
+            self._protocol = MQTTProtocolVersion.MQTTv311 if self._protocol == _FIVE else _FIVE
             self._discard_socket()
             self._client = self._new_client()
 
@@ -356,43 +303,12 @@ class PahoLink:
         return self._settings.address.name
 
     def _new_client(self) -> paho.Client:
-        settings, address = self._settings, self._settings.address
-        five = self._protocol == MQTTProtocolVersion.MQTTv5
-        client = _Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=settings.client_id,
-            clean_session=None if five else False,
-            protocol=self._protocol,
-            reconnect_on_failure=False,
-            manual_ack=True,
-        )
-        client.connect_timeout = CONNECT_SECONDS
-        client.max_inflight_messages = 0  # unlimited here: the outbox keeps the window, which it can change
-        if address.username is not None:
-            client.username_pw_set(address.username, address.password)
-        if self._tls is not None:
-            client.tls_set_context(self._tls)
-        if settings.will is not None:
-            client.will_set(settings.will.topic, settings.will.payload, qos=1, retain=True)
-        client.on_socket_open = _without_delay
+        client = new_client(self._settings, self._protocol, self._tls, connect_seconds=CONNECT_SECONDS)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
-        if five:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho's own gap
-            properties.ReceiveMaximum = settings.receive_maximum
-            properties.SessionExpiryInterval = settings.session_expiry_seconds
-            client.connect_async(
-                address.host,
-                address.port,
-                settings.keepalive_seconds,
-                clean_start=False,
-                properties=properties,
-            )
-        else:
-            client.connect_async(address.host, address.port, settings.keepalive_seconds)
         return client
 
     # paho's callbacks, called from within its loop functions: they note and return.
@@ -415,10 +331,8 @@ class PahoLink:
         self._said = None
         self._window = min(PUBLISH_WINDOW, getattr(properties, "ReceiveMaximum", PUBLISH_WINDOW))
         if flags.session_present:
-            # What was not taken comes again with this session; kept twice, it would outgrow the inbox.
-            self._inbox = deque(waiting for waiting in self._inbox if waiting.handle is None)
-            self._inbox_bytes = sum(len(waiting.payload) for waiting in self._inbox)
-        protocol = "5" if self._protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1"
+            self._inbox.forget_unacknowledged()
+        protocol = "5" if self._protocol == _FIVE else "3.1.1"
         self._events.append(Up(self._session, flags.session_present, protocol))
 
     def _on_disconnect(
@@ -433,22 +347,15 @@ class PahoLink:
             self._reason = reason
 
     def _on_message(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
-        full = len(self._inbox) >= INBOX_LIMIT
-        if message.qos == 0 and (full or self._inbox_bytes >= INBOX_BYTES_LIMIT):
-            self.shed += 1
-            return
-        if full:
-            self._overflowed = True  # unacknowledged, so the next connection brings it again
-            return
         try:
             topic = message.topic
         except UnicodeDecodeError as exc:
             topic = bytes(exc.object).decode("utf-8", "backslashreplace")
         handle = message.mid if message.qos else None
-        self._inbox_bytes += len(message.payload)
-        self._inbox.append(
-            Delivery(topic, bytes(message.payload), message.retain, message.dup, self._session, handle)
-        )
+        payload = bytes(message.payload)
+        delivery = Delivery(topic, payload, message.retain, message.dup, self._session, handle)
+        if not self._inbox.put(delivery):
+            self._overflowed = True  # unacknowledged, so the next connection brings it again
 
     def _on_publish(
         self,
@@ -480,24 +387,3 @@ class PahoLink:
     def _note_network_error(self, _client: paho.Client, _userdata: Any, level: int, text: str) -> None:
         if level == paho.MQTT_LOG_ERR:
             self._network_error = text
-
-
-def _without_delay(_client: paho.Client, _userdata: Any, sock: Any) -> None:
-    """Small packets leave at once: an acknowledgement after a publish would wait 40 ms for the peer's TCP."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _away(address: str, exc: OSError, hint: str = "") -> BrokerAway:
-    why = exc.strerror or str(exc) or type(exc).__name__
-    return BrokerAway(f"The broker at {address} does not answer: {why}.{hint}")
-
-
-def _untrusted(address: str, exc: ssl.SSLCertVerificationError) -> BrokerRefused:
-    return BrokerRefused(f"The certificate of the broker at {address} is not trusted: {exc.verify_message}.")
-
-
-def _no_tls(address: str, reason: str | None) -> BrokerRefused:
-    return BrokerRefused(
-        f"No TLS connection with the broker at {address}: {reason or 'handshake failed'}. "
-        "Is this its mqtts port, and is the right certificate configured?"
-    )

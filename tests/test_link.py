@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import threading
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway import paho_link
+from gateway import backoff, inbox, paho_link
+from gateway.backoff import Backoff
 from gateway.broker import EmbeddedBroker
-from gateway.link import BrokerAddress, Down, PublishRefused, Subscribed, Up
+from gateway.inbox import Inbox
+from gateway.link import BrokerAddress, Delivery, Down, PublishRefused, Subscribed, Up
 from models.errors import BrokerAway, BrokerRefused, SessionTakenOver
 from tests.conftest import PATIENCE_SECONDS, Certificates, MakeLink, Peer, connected
 
@@ -53,7 +56,7 @@ def test_qos_0_is_taken_and_wants_no_acknowledgement(broker: EmbeddedBroker, mak
 def test_qos_0_that_finds_the_inbox_full_is_shed_and_counted(
     bound: str, value: int, mosquitto: EmbeddedBroker, make_link: MakeLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paho_link, bound, value)
+    monkeypatch.setattr(inbox, bound, value)
     peer = connected(make_link(mosquitto.port), "a")
     for _ in range(10):
         peer.link.publish("a", bytes(100), qos=0)
@@ -175,7 +178,7 @@ def test_two_gateways_of_one_name_are_told_what_may_be_wrong(
     mosquitto: EmbeddedBroker, make_link: MakeLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """mosquitto 2.0.11 only closes the older connection, so this can be guessed and not known."""
-    monkeypatch.setattr(paho_link, "BACKOFF_LIMIT_SECONDS", 0.1)
+    monkeypatch.setattr(backoff, "LIMIT_SECONDS", 0.1)
     first, second = Peer(make_link(mosquitto.port)), Peer(make_link(mosquitto.port))
 
     def guessed() -> bool:
@@ -342,3 +345,25 @@ def test_a_broker_that_never_answers_is_given_up_and_said(
         peer.until(lambda: bool(peer.events))
         peer.link.close()
     assert ["does not answer" in str(each.error) for each in peer.events if isinstance(each, Down)] == [True]
+
+
+def test_pauses_double_up_to_a_limit_and_start_again_after_a_stable_connection() -> None:
+    pauses = Backoff(random.Random(1))
+    drawn = [pauses.pause_s() for _ in range(20)]
+    for ceiling, pause in zip([1.0, 2.0, 4.0, 8.0, 16.0, *[30.0] * 15], drawn, strict=True):
+        assert ceiling / 2 <= pause <= ceiling
+    assert len(set(drawn)) == 20
+    assert pauses.pause_s(lasted_s=60.0) <= 0.5
+
+
+def test_an_inbox_keeps_order_and_refuses_qos_1_only_beyond_what_mqtt_allows() -> None:
+    box = Inbox()
+    made = [
+        Delivery("a", b"", retained=False, duplicate=False, session=1, handle=number)
+        for number in range(inbox.INBOX_LIMIT + 1)
+    ]
+    assert [box.put(delivery) for delivery in made] == [True] * inbox.INBOX_LIMIT + [False]
+    assert box.take(2) == made[:2]
+    box.put(Delivery("b", b"", retained=False, duplicate=False, session=1, handle=None))
+    box.forget_unacknowledged()
+    assert [delivery.topic for delivery in box.take(9)] == ["b"]
