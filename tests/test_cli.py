@@ -312,6 +312,32 @@ def test_a_gateway_comes_up_and_ends_well_on_a_signal(
     peer.until(lambda: any(each.payload == b"stopped" for each in peer.deliveries))
 
 
+def test_a_gateway_that_is_killed_loses_nothing(
+    broker: EmbeddedBroker, make_link: MakeLink, tmp_path: Path
+) -> None:
+    """What it had taken and not answered was not acknowledged, so its successor gets it again."""
+    peer = connected(make_link(broker.port, "edgeward-watch"), "edgeward/#")
+    ids: set[str] = set()
+
+    def answered() -> int:
+        while peer.deliveries:
+            delivery = peer.deliveries.pop()
+            if "/classification/" in delivery.topic:
+                ids.add(json.loads(delivery.payload)["data"]["input"]["id"])
+        return len(ids)
+
+    with gateway(tmp_path, "--broker", broker.url) as first:
+        first.until_said("online")
+        for number in range(600):
+            payload = json.dumps({"id": str(number), "hr": 70}).encode()
+            peer.link.publish(f"edgeward/v1/ward/bed-{number % 9}/vitals", payload)
+        peer.until(lambda: answered() > 100)
+        first.process.kill()
+        first.ended()
+    with gateway(tmp_path, "--broker", broker.url):
+        peer.until(lambda: answered() == 600)
+
+
 def test_a_broker_that_is_away_is_said_and_waited_for(tmp_path: Path) -> None:
     with gateway(tmp_path, "--broker", f"mqtt://127.0.0.1:{free_port()}") as running:
         running.until_said("does not answer: Connection refused")
