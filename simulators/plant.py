@@ -74,7 +74,7 @@ NOISE = {
 }
 TEMPERATURE_NOISE_C = 0.12
 """Standard deviation of every temperature channel, °C."""
-WANDER = 2.2
+WANDER = 1.2
 """Median deviation of a level's slow straying, in noise deviations: no machine stays where it was learnt.
 With it plain T² + Q raises about as many false alarms on healthy readings as published for a real testbed
 (SKAB's leaderboard: 26.6 %).
