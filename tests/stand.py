@@ -118,9 +118,14 @@ class Client:
             time.sleep(0.02)
         return found
 
-    def wait_online(self) -> None:
-        """Waits until the gateway has said `online`."""
-        self.wait(lambda seen: [each for each in seen if each.payload == b"online"], "the status online")
+    def wait_online(self, gateway: Gateway) -> None:
+        """Waits until the gateway has said `online`; fails at once, with its log, when it ends instead."""
+
+        def online(seen: list[Seen]) -> bool:
+            assert gateway.process.poll() is None, gateway.log.read_text()
+            return any(each.payload == b"online" for each in seen)
+
+        self.wait(online, "the status online")
 
     def on(self, part: str) -> list[Seen]:
         """What was seen on topics that hold *part*."""

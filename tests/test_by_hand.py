@@ -65,15 +65,15 @@ def _subscribed(broker: EmbeddedBroker, seconds: int, *options: str) -> subproce
 
 def _lines_until(listener: subprocess.Popen[str], wanted: set[str]) -> dict[str, str]:
     """What mosquitto_sub printed, topic to payload, until all of *wanted* came or it ended."""
-    assert listener.stdout is not None
     seen: dict[str, str] = {}
-    for line in listener.stdout:
-        topic, _, payload = line.rstrip("\n").partition(" ")
-        seen[topic] = payload
-        if wanted <= seen.keys():
-            break
-    listener.terminate()
-    listener.wait()
+    with listener:
+        assert listener.stdout is not None
+        for line in listener.stdout:
+            topic, _, payload = line.rstrip("\n").partition(" ")
+            seen[topic] = payload
+            if wanted <= seen.keys():
+                break
+        listener.terminate()
     return seen
 
 
@@ -88,7 +88,7 @@ def test_what_is_published_by_hand_is_answered(kind: BrokerKind, tmp_path: Path)
     with EmbeddedBroker(kind) as broker, Client(broker) as client:
         listener = _subscribed(broker, 30)
         with Gateway(broker.url, tmp_path) as gateway:
-            client.wait_online()
+            client.wait_online(gateway)
             for topic, payload in SENT.items():
                 _publish(broker, topic, payload)
             seen = _lines_until(listener, ANSWERS)
@@ -107,7 +107,7 @@ def test_what_is_published_by_hand_is_answered(kind: BrokerKind, tmp_path: Path)
 def test_a_gateway_that_dies_is_offline_and_its_alerts_stay(tmp_path: Path) -> None:
     with EmbeddedBroker("mosquitto") as broker, Client(broker) as client:
         with Gateway(broker.url, tmp_path) as gateway:
-            client.wait_online()
+            client.wait_online(gateway)
             client.publish("edgeward/v1/n/b/vitals", SENT["edgeward/v1/north/bed-7/vitals"])
             client.wait(lambda _: client.on("/alert/"), "the alert")
             gateway.process.kill()

@@ -109,7 +109,7 @@ def test_nonsense_is_classified_in_part_or_whole_or_rejected_and_the_counters_ad
         Client(broker, ["edgeward/gateway/#", "edgeward/v1/+/last/#"]) as client,
         Gateway(broker.url, tmp_path, "--clock", "events") as gateway,
     ):
-        client.wait_online()
+        client.wait_online(gateway)
         infos = [client.publish(topic, payload) for topic, payload in sent]
         client.flush(infos)
         client.wait(lambda _: len(client.on("/last/classification/")) >= 5, "the last answers", 300)

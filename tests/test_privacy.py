@@ -41,7 +41,7 @@ def test_planted_markers_appear_in_no_log_error_counter_or_rejected_content(tmp_
             broker.url, tmp_path, "--config", str(_debug(tmp_path)), env={"PYTHONWARNINGS": "default"}
         ) as gateway,
     ):
-        client.wait_online()
+        client.wait_online(gateway)
         for kind, payload in bad + good:
             client.publish(f"edgeward/v1/{site}/{MARKER}device/{kind}", payload)
         client.publish(f"edgeward/v1/{site}/{MARKER} bad device/vitals", "{}")

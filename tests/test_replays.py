@@ -49,9 +49,9 @@ def _live(tmp_path: Path, agents: str, expected: int, *replay: str) -> list[Any]
     with (
         EmbeddedBroker() as broker,
         Client(broker) as client,
-        Gateway(broker.url, tmp_path, "--clock", "events", "--agents", agents),
+        Gateway(broker.url, tmp_path, "--clock", "events", "--agents", agents) as gateway,
     ):
-        client.wait_online()
+        client.wait_online(gateway)
         _edgeward("replay", *replay, "--broker", broker.url)
         client.wait(lambda _: len(client.on("/classification/")) >= expected, f"{expected} answers", 240)
         return [each.event for each in client.on("/classification/")]

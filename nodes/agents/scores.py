@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from models.anomaly import AnomalyModel, Learn, SensorNormal
-from models.lines import LineClassifier
 
+from models.anomaly import AnomalyModel, Learn, SensorNormal
 from models.bundle import Bundle
+from models.lines import LineClassifier
 from models.risk import RiskModel, VitalsWindow
 from models.scored import Scored
 from nodes.agents.base import Answer, above, model_reference
@@ -28,10 +28,15 @@ RISK_INPUTS = ("hr", "rr", "spo2", "sbp", "dbp", "temp")
 
 
 class _ScoreAgent:
-    """What the three share: identity, thresholds (settings before the bundle's), and the judgement."""
+    """What the three share: identity, thresholds (settings before the bundle's), and the judgement.
+
+    The model comes first: it refuses a bundle whose thresholds it lacks.
+    """
 
     def __init__(self, settings: AgentSettings, bundle: Bundle, score: str) -> None:
-        thresholds = bundle.manifest.thresholds
+        # A bundle that names one threshold alone means it for the label and for the alert.
+        label = bundle.manifest.thresholds["label"]
+        on, off = (bundle.manifest.thresholds.get(each, label) for each in ("on", "off"))
         self.name = settings.name
         self.topic = settings.topic
         self.site = settings.site
@@ -39,8 +44,8 @@ class _ScoreAgent:
         self.off_after_ms = (
             None if settings.off_after_minutes is None else int(settings.off_after_minutes * MINUTE_MS)
         )
-        self._on = thresholds["on"] if settings.on is None else settings.on
-        self._off = thresholds["off"] if settings.off is None else settings.off
+        self._on = on if settings.on is None else settings.on
+        self._off = off if settings.off is None else settings.off
         self._score = score
 
     def _answers(self, results: Sequence[Scored]) -> list[Answer]:
@@ -61,8 +66,8 @@ class DeteriorationAgent(_ScoreAgent):
     kind: Kind = "vitals"
 
     def __init__(self, settings: AgentSettings, bundle: Bundle, *, runtime: str | None = None) -> None:
-        super().__init__(settings, bundle, "risk")
         self._model = RiskModel(bundle, runtime=runtime)
+        super().__init__(settings, bundle, "risk")
 
     def new_state(self) -> VitalsWindow:
         """An empty window."""
@@ -85,8 +90,8 @@ class AnomalyAgent(_ScoreAgent):
     kind: Kind = "sensor"
 
     def __init__(self, settings: AgentSettings, bundle: Bundle, *, runtime: str | None = None) -> None:
-        super().__init__(settings, bundle, "anomaly")
         self._model = AnomalyModel(bundle, runtime=runtime)
+        super().__init__(settings, bundle, "anomaly")
         self._learn = settings.learn or Learn()
 
     def new_state(self) -> SensorNormal:
@@ -111,10 +116,10 @@ class LineAgent(_ScoreAgent):
     kind: Kind = "log"
 
     def __init__(self, settings: AgentSettings, bundle: Bundle, *, runtime: str | None = None) -> None:
+        self._classifier = LineClassifier(bundle, runtime=runtime)
         super().__init__(settings, bundle, "alert")
         # Harmless lines follow every alert line, so that none of them may end the alert.
         self._off = float("-inf") if settings.off is None else settings.off
-        self._classifier = LineClassifier(bundle, runtime=runtime)
 
     def new_state(self) -> None:
         """Each line stands by itself."""
