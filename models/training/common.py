@@ -13,7 +13,7 @@ import platform
 import random
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Any, Literal
 
 import numpy as np
@@ -43,9 +43,13 @@ def seed_everything(seed: int) -> None:
         import keras
         import sklearn  # noqa: F401  asked for here, so that a training fails at its start or not at all
         import tensorflow as tf
+
+        threads = import_module("threadpoolctl")  # scikit-learn's own dependency; it ships no types
     except ModuleNotFoundError as exc:
         raise UsageError(f"Training needs {exc.name}: pip install 'edgeward[train]'.") from exc
 
+    # On matrices this small the threads of BLAS and OpenMP wait for each other: 30 s a fold instead of 5.
+    threads.threadpool_limits(limits=1)
     random.seed(seed)
     np.random.seed(seed)  # libraries that take no generator read the global state
     keras.utils.set_random_seed(seed)
