@@ -72,8 +72,9 @@ _TRAINING = """
 A logistic regression over hashed words, word pairs and word pieces (16,384 rows), its logits rescaled (Platt)
 and its threshold set, so that 1 in 20 normal lines is called an alert, on templates that the weights had not
 seen; written into a TFLite graph with int8 weights. LogHub's BGL lines were used for evaluation only: nothing
-was trained or chosen on them, and no template shares four words in a row with LogHub's. Still the templates'
-author knew what such logs look like, so this is a check on other logs, not a blind trial.
+was trained or chosen on them, and no template shares four words in a row with LogHub's. It is no blind trial
+all the same: the templates' author knew what such logs look like, and had seen the first figures, BGL's among
+them, when the templates were extended (macro-F1 on BGL 0.725 before, 0.752 after).
 
 Again: `edgeward data make log-line --seed 1`, then `edgeward models train log-line --seed 1`.
 """
