@@ -143,7 +143,7 @@ class NoteFeatures:
             place = _PLACE.get(f"{name}={'V' if category == 'C' else category}")
             if place is not None:
                 vector[place] = 1
-        vector[_PLACE["text?"]] = not has_content(note.text)
+        vector[_PLACE["text?"]] = not has_content(note.text, self.text)
         vector[_PLACE["vitals?"]] = all(getattr(note, name) is None for name in _VITALS)
         return vector
 

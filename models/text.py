@@ -55,11 +55,6 @@ class TextSpec:
             raise ValueError("features and characters must be at least 1")
 
 
-def has_content(text: str) -> bool:
-    """Whether *text* says anything: a text without a letter or digit counts as no text."""
-    return WORD.search(text) is not None
-
-
 def words(text: str, spec: TextSpec) -> list[str]:
     """The words of *text*, in order: cut to the bound, in Unicode form NFKC, without case."""
     # NFKC may lengthen a character up to eighteen times; the bound holds before and after it.
@@ -67,6 +62,11 @@ def words(text: str, spec: TextSpec) -> list[str]:
     if not spec.numbers:
         plain = _NUMBER.sub("0", _HEXADECIMAL.sub("0x", plain))
     return WORD.findall(plain)
+
+
+def has_content(text: str, spec: TextSpec) -> bool:
+    """Whether *text* says anything where it is read: without a letter or digit it counts as no text."""
+    return bool(words(text, spec))
 
 
 def hashed(text: str, spec: TextSpec) -> tuple[npt.NDArray[np.int32], float]:

@@ -14,7 +14,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module, metadata
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from models.errors import UsageError
 from models.text import TextSpec, hashed
 
 ExportMode = Literal["float32", "dynamic", "int8"]
+EXPORT_MODES: tuple[ExportMode, ...] = get_args(ExportMode)
 Example = list[npt.NDArray[Any]] | dict[str, npt.NDArray[Any]]
 Indices = npt.NDArray[np.intp]
 

@@ -37,7 +37,6 @@ FOLDS = 5
 INNER_FOLDS = 4
 FALSE_ALERTS = 0.05
 """Share of normal lines, of templates not seen, that may be called alerts: the threshold is set by it."""
-EXPORTS: tuple[common.ExportMode, ...] = ("float32", "dynamic", "int8")
 EXPORT: common.ExportMode = "dynamic"
 """The one that is shipped."""
 CALIBRATION_LINES = 200
@@ -138,7 +137,7 @@ def _held_out(lines: Lines, seed: int, report: Report) -> dict[str, Any]:
     """The recipe judged on templates that it has not seen, as float64 and as each TFLite export serves it."""
     count = len(lines.texts)
     probability, labels = np.zeros(count), np.zeros(count, np.bool_)
-    served = {mode: np.zeros(count, np.bool_) for mode in EXPORTS}
+    served = {mode: np.zeros(count, np.bool_) for mode in common.EXPORT_MODES}
     for fold, (learn, judge) in enumerate(_folds(lines, FOLDS, seed)):
         fitted = fit(lines.at(learn), seed)
         unseen = lines.at(judge)

@@ -92,7 +92,11 @@ def _results(metrics: dict[str, Any]) -> str:
         [words, *(found.get(measure, "") for found in columns.values())]
         for measure, words in _MEASURES.items()
     ]
-    exports = [[mode, found["macro_f1"], found["accuracy"]] for mode, found in metrics["exported"].items()]
+    exports = [
+        [mode, found["macro_f1"], found["accuracy"]]
+        for mode in common.EXPORT_MODES
+        for found in [metrics["exported"][mode]]
+    ]
     parts = [f"Method: {metrics['method']}."]
     if bgl:
         parts.append(

@@ -21,7 +21,6 @@ from models.training.judge_acuity import Answers
 from models.training.triage_note_card import DATASET, LABELS, NAME
 from models.training.triage_recipe import Acuities, Fitted, Records, exported, fit, view
 
-EXPORTS: tuple[common.ExportMode, ...] = ("float32", "dynamic", "int8")
 EXPORT: common.ExportMode = "dynamic"
 """The one that is shipped: full int8 sums saturate on texts longer than the dataset's, and are slower."""
 JOINED = 8
@@ -87,8 +86,8 @@ def _judge(records: Records, seed: int, report: Callable[[str], None]) -> dict[s
     views = {
         name: [Answers.none(count) for _ in range(REPEATS)] for name in ("whole", "text alone", "no text")
     }
-    modes = {mode: Answers.none(count) for mode in EXPORTS}
-    long: dict[str, list[int]] = {mode: [] for mode in EXPORTS}
+    modes = {mode: Answers.none(count) for mode in common.EXPORT_MODES}
+    long: dict[str, list[int]] = {mode: [] for mode in common.EXPORT_MODES}
     for repeat in range(REPEATS):
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed + repeat)
         for fold, (learn, judge) in enumerate(folds.split(records.truth, records.truth)):

@@ -128,7 +128,8 @@ def _results(metrics: dict[str, Any]) -> str:
             *(found[name] for name in ("kappa_linear", "accuracy", "log_loss")),
             metrics["long_texts_as_float32"][mode],
         ]
-        for mode, found in metrics["exported_first_repeat"].items()
+        for mode in common.EXPORT_MODES
+        for found in [metrics["exported_first_repeat"][mode]]
     ]
     confusion = [
         [f"true {label}", *counts]
