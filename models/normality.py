@@ -26,8 +26,11 @@ NEWEST_LIMIT = 512
 """Normal readings kept while learning, the newest; mean and covariance are of all of them."""
 PRESENT_SHARE = 0.5
 """A channel belongs to the normal when at least this share of the learning readings had it."""
-VARIANCE_KEPT = 0.95
-"""Share of the normal variance that the principal components carry; the rest is Q's."""
+VARIANCE_KEPT = 0.85
+"""Share of the normal variance that the principal components carry; the rest is Q's. The value of the
+published T² + Q of SKAB's leaderboard (waico/SKAB, `core/t2.py`); with more, Q rests on directions too thin
+to last.
+"""
 SPREAD_LEAST = 2e-3
 """Least standard deviation, as a share of the mean's size: a channel that stood still may move so much."""
 SMOOTH_SLOW, SMOOTH_FAST, SMOOTH_CHANGE = 0.05, 0.2, 0.1

@@ -57,6 +57,14 @@ class Ranking:
         above = self.scores[self.scores > limit]
         return float(above.min()) if len(above) else float(np.nextafter(limit, np.inf))
 
+    def balanced_threshold(self) -> float:
+        """The score from which on sensitivity plus specificity are highest (Youden 1950)."""
+        positives, negatives = self._counts(None)
+        caught = np.cumsum(positives[::-1])[::-1] / max(1.0, positives.sum())
+        spared = 1 - np.cumsum(negatives[::-1])[::-1] / max(1.0, negatives.sum())
+        best = int(np.argmax(caught + spared))
+        return float(self.scores[self._order[self._starts[best]]])
+
     def at(self, threshold: float, rows: Rows | None = None) -> dict[str, float]:
         """Sensitivity, specificity and positive predictive value when *threshold* and above says yes."""
         chosen = slice(None) if rows is None else rows
