@@ -22,8 +22,10 @@ DATA = """
 PhysioNet/CinC Challenge 2019, hospitals A and B (CC BY 4.0; Reyna et al. 2020,
 doi:10.1097/CCM.0000000000004145; Goldberger et al. 2000): intensive care only, adults, two hospitals of
 one country. 60 % of the patients train, 15 % set calibration and thresholds, 25 % are held out. Hours of
-stay, laboratory values, age and sex are not used: no vitals topic carries them. Nor is how often something
-was measured: that tells hospitals apart rather than patients.
+stay, laboratory values, age and sex are not used: no vitals topic carries them. Nor is how often
+something was measured: that tells hospitals apart rather than patients. The held-out patients are not
+untouched: the choice to leave that out was made on another split of the same patients, after a model
+with it had been scored on these.
 """
 
 LIMITS = """
