@@ -13,7 +13,7 @@ export EDGEWARD_DATA ?= $(if $(wildcard ../shared/data),$(abspath ../shared/data
 export EDGEWARD_FOREIGN_MODELS ?= $(if $(wildcard ../shared/models-thirdparty),$(abspath ../shared/models-thirdparty),$(CURDIR)/data/models-thirdparty)
 
 # The tests that drive TFLite run once more in an environment of their own, under the older runtime.
-RUNTIME_TESTS := tests/test_runtime.py tests/test_bundle.py tests/test_foreign_models.py tests/test_zoo.py
+RUNTIME_TESTS := $(addprefix tests/test_,$(addsuffix .py,runtime bundle foreign_models zoo notes lines risk anomaly))
 
 .PHONY: demo test check train docs broker clean
 
@@ -61,6 +61,8 @@ broker:
 .venv-tflite-runtime/stamp: pyproject.toml
 	$(PYTHON) -m venv .venv-tflite-runtime
 	.venv-tflite-runtime/bin/python $(PIP) --editable '.[test,tflite-runtime]'
+	# As on a box that the newer runtime has no wheel for.
+	.venv-tflite-runtime/bin/python -m pip uninstall --quiet --yes ai-edge-litert
 	touch $@
 
 .venv-train/stamp: pyproject.toml

@@ -1,7 +1,8 @@
 """Recordings: messages as JSON lines, read strictly and written whole or not at all.
 
 A line is `{"topic", "time", "payload"}`: time is arrival in epoch milliseconds; payload is the exact text, or
-an object that stands for its JSON. `payload_base64` stands in for a payload that is no valid UTF-8.
+an object that stands for its JSON. `payload_base64` stands in for a payload that is no valid UTF-8; other
+fields are ignored.
 """
 
 from __future__ import annotations
@@ -83,8 +84,6 @@ def _message(line: bytes) -> Received:
         raise ValueError("it is not JSON") from exc
     if not isinstance(row, dict):
         raise ValueError("it is not a JSON object")
-    if unknown := row.keys() - {"topic", "time", "payload", "payload_base64"}:
-        raise ValueError(f"a recording has topic, time and payload, and no {len(unknown)} more")
     topic, time_ms = row.get("topic"), row.get("time")
     if not isinstance(topic, str) or not topic or not _encodable(topic):
         raise ValueError("topic should be text")

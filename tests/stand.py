@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from gateway.broker import EmbeddedBroker
 
@@ -76,7 +76,7 @@ class Client:
 
     broker: EmbeddedBroker
     filters: Sequence[str] = ("edgeward/#",)
-    protocol: int = mqtt.MQTTv311
+    protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv311
     seen: list[Seen] = field(default_factory=list)
 
     def __enter__(self) -> Self:

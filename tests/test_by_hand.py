@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import json
 import shutil
 import subprocess
@@ -11,12 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from gateway.broker import BrokerKind, EmbeddedBroker
+from tests.conftest import Certificates
 from tests.stand import PATIENCE_SECONDS, Client, Gateway
 
 SENT = {
@@ -77,12 +72,6 @@ def _lines_until(listener: subprocess.Popen[str], wanted: set[str]) -> dict[str,
     return seen
 
 
-@pytest.fixture(params=["mosquitto", "nats-server"])
-def kind(request: pytest.FixtureRequest) -> BrokerKind:
-    chosen: BrokerKind = request.param
-    return chosen
-
-
 @pytest.mark.skipif(shutil.which("mosquitto_pub") is None, reason="mosquitto's clients are not here")
 def test_what_is_published_by_hand_is_answered(kind: BrokerKind, tmp_path: Path) -> None:
     with EmbeddedBroker(kind) as broker, Client(broker) as client:
@@ -120,69 +109,21 @@ def test_a_gateway_that_dies_is_offline_and_its_alerts_stay(tmp_path: Path) -> N
             client.wait(lambda _: client.on("/alert/vitals")[-1].payload == b"", "the clearing")
 
 
-class Authority:
-    """A certificate authority for one test, and a server certificate for localhost."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.ca_file = folder / "ca.pem"
-        self.cert_file = folder / "server.pem"
-        self.key_file = folder / "server.key"
-        key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"CA {folder.name}")])
-        now = datetime.datetime.now(datetime.UTC)
-
-        def builder(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-            return (
-                x509.CertificateBuilder()
-                .subject_name(subject)
-                .issuer_name(name)
-                .public_key(public)
-                .serial_number(x509.random_serial_number())
-                .not_valid_before(now - datetime.timedelta(days=1))
-                .not_valid_after(now + datetime.timedelta(days=1))
-            )
-
-        ca = (
-            builder(name, key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .sign(key, hashes.SHA256())
-        )
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        server = (
-            builder(subject, server_key.public_key())
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .sign(key, hashes.SHA256())
-        )
-        self.ca_file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-        self.cert_file.write_bytes(server.public_bytes(serialization.Encoding.PEM))
-        self.key_file.write_bytes(
-            server_key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-
-
 @pytest.fixture
-def secured(tmp_path: Path) -> Iterator[tuple[EmbeddedBroker, Authority, Path]]:
+def secured(certificates: Certificates, tmp_path: Path) -> Iterator[tuple[EmbeddedBroker, Path]]:
     """A mosquitto with TLS that lets in one user; and the file with that user's password."""
-    authority = Authority(tmp_path / "right")
     hashed, password = tmp_path / "users", tmp_path / "password"
     password.write_text("correct horse\n")
     subprocess.run(["mosquitto_passwd", "-b", "-c", hashed, "ward", "correct horse"], check=True)
     settings = [
-        f"cafile {authority.ca_file}",
-        f"certfile {authority.cert_file}",
-        f"keyfile {authority.key_file}",
+        f"cafile {certificates.ca}",
+        f"certfile {certificates.server}",
+        f"keyfile {certificates.key}",
         "allow_anonymous false",
         f"password_file {hashed}",
     ]
     with EmbeddedBroker("mosquitto", settings=settings, tls=True) as broker:
-        yield broker, authority, password
+        yield broker, password
 
 
 def _config(folder: Path, broker: EmbeddedBroker, ca_file: Path, password_file: Path) -> Path:
@@ -196,11 +137,11 @@ def _config(folder: Path, broker: EmbeddedBroker, ca_file: Path, password_file: 
 
 @pytest.mark.skipif(shutil.which("mosquitto_passwd") is None, reason="mosquitto is not here")
 def test_over_tls_with_a_password_file(
-    secured: tuple[EmbeddedBroker, Authority, Path], tmp_path: Path
+    secured: tuple[EmbeddedBroker, Path], certificates: Certificates, tmp_path: Path
 ) -> None:
-    broker, authority, password = secured
-    access = ("--cafile", str(authority.ca_file), "-u", "ward", "-P", "correct horse")
-    config = _config(tmp_path, broker, authority.ca_file, password)
+    broker, password = secured
+    access = ("--cafile", str(certificates.ca), "-u", "ward", "-P", "correct horse")
+    config = _config(tmp_path, broker, certificates.ca, password)
     listener = _subscribed(broker, 30, *access)
     with Gateway(broker.url, tmp_path, "--config", str(config)):
         assert listener.stdout is not None
@@ -215,14 +156,13 @@ def test_over_tls_with_a_password_file(
 @pytest.mark.skipif(shutil.which("mosquitto_passwd") is None, reason="mosquitto is not here")
 @pytest.mark.parametrize("fault", ["authority", "password"])
 def test_a_wrong_authority_or_password_ends_with_a_clear_sentence(
-    secured: tuple[EmbeddedBroker, Authority, Path], tmp_path: Path, fault: str
+    secured: tuple[EmbeddedBroker, Path], certificates: Certificates, tmp_path: Path, fault: str
 ) -> None:
-    broker, authority, password = secured
-    if fault == "authority":
-        config = _config(tmp_path, broker, Authority(tmp_path / "wrong").ca_file, password)
-    else:
+    broker, password = secured
+    if fault == "password":
         password.write_text("wrong horse\n")
-        config = _config(tmp_path, broker, authority.ca_file, password)
+    trusted = certificates.stranger if fault == "authority" else certificates.ca
+    config = _config(tmp_path, broker, trusted, password)
     gateway = Gateway(broker.url, tmp_path, "--config", str(config))
     assert gateway.process.wait(PATIENCE_SECONDS) not in (0, 2)
     said = gateway.log.read_text()

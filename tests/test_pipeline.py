@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -344,7 +344,7 @@ def _direct_news2(arrived: list[tuple[int, dict[str, Any]]], time_ms: int) -> An
 @pytest.mark.parametrize("seed", range(5))
 def test_news2_out_of_order_equals_a_direct_computation_over_what_had_arrived(seed: int) -> None:
     rng = random.Random(seed)
-    draw = {
+    draw: dict[str, Callable[[], Any]] = {
         "hr": lambda: rng.randrange(30, 160),
         "rr": lambda: rng.randrange(5, 35),
         "spo2": lambda: rng.randrange(80, 100),
