@@ -174,10 +174,8 @@ class Normal:
         return filled
 
     def _distances(self, scaled: Numbers) -> Numbers:
-        """The `DISTANCES` of one row of deviations, [channels]; moves the smoothed state on by one reading."""
-        change = (
-            np.zeros_like(scaled) if self._before is None else (scaled - self._before) / self._step_spread
-        )
+        """The `DISTANCES` of one row of deviations, [channels]; moves the smoothed state on by a reading."""
+        change = (scaled - self._before) / self._step_spread
         self._before = scaled
         self._slow += SMOOTH_SLOW * (scaled - self._slow)
         self._fast += SMOOTH_FAST * (scaled - self._fast)
