@@ -34,6 +34,14 @@ def test_imports_run_one_way() -> None:
     assert finished.returncode == 0, finished.stdout
 
 
+def test_every_module_that_serves_a_model_is_kept_from_training() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (apart,) = [each for each in contracts if each.get("forbidden_modules") == ["models.training"]]
+    folder = ROOT / "models"
+    here = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert {f"models.{name}" for name in here - {"__init__", "training"}} <= set(apart["source_modules"])
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_says_first_what_may_live_there(module: Path) -> None:
     assert ast.get_docstring(ast.parse(module.read_text())), "no opening lines"
