@@ -18,7 +18,7 @@ SENT = {
     "edgeward/v1/north/bed-7/note": '{"text": "crushing chest pain, sweaty", "age": 61, "pain": 9}',
     "edgeward/v1/north/bed-7/vitals": '{"hr": 132, "rr": 30, "spo2": 86, "sbp": 84, "temp": 39.4}',
     "edgeward/v1/hall/pump-1/sensor": '{"values": {"pressure_bar": 2.1, "flow_l_min": 31.5}}',
-    "edgeward/v1/hall/plc-1/log": "kernel: EDAC MC0: uncorrected memory error on DIMM 3",
+    "edgeward/v1/hall/plc-1/log": "CRITICAL: RAID array degraded, disk 2 failed",
 }
 ANSWERS = {
     "edgeward/v1/north/bed-7/classification/triage-note",
