@@ -13,6 +13,7 @@ from models.errors import InputRefused
 from nodes.codec import decode, input_id
 from nodes.events import KINDS, Kind, Log, Note, Sensor, Vitals
 from nodes.reasons import PAYLOAD_LIMIT, Reason, Refusal
+from tests.strategies import FIELDS, JSON
 
 
 def _decode(kind: Kind, payload: Any) -> Any:
@@ -114,32 +115,7 @@ def test_an_input_without_id_gets_one_from_topic_time_and_payload() -> None:
     assert input_id(decode("vitals", b'{"hr": 72}').payload, "a/b", 1000, b'{"hr": 72}') is None
 
 
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
-    max_leaves=20,
-)
-_FIELDS = st.sampled_from(
-    [
-        "id",
-        "time",
-        "test",
-        "hr",
-        "rr",
-        "spo2",
-        "acvpu",
-        "on_oxygen",
-        "text",
-        "vitals",
-        "values",
-        "line",
-        "age",
-        "pain",
-    ]
-)
-
-
-@given(st.sampled_from(KINDS), st.dictionaries(_FIELDS, _JSON, max_size=8))
+@given(st.sampled_from(KINDS), st.dictionaries(FIELDS, JSON, max_size=8))
 def test_any_object_is_taken_or_refused(kind: Kind, payload: dict[str, Any]) -> None:
     try:
         decoded = _decode(kind, payload)

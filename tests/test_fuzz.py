@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.broker import EmbeddedBroker
 from nodes.events import KINDS, Kind
 from tests.stand import Client, Gateway
+from tests.strategies import FIELDS, JSON
 
 PAYLOADS = 10_000
 """For each topic: half of them made by hypothesis, half random bytes and damaged good payloads."""
@@ -26,30 +27,8 @@ GOOD: dict[Kind, bytes] = {
     "log": b'{"line": "kernel: EDAC MC0: 1 CE memory read error", "test": true}',
 }
 
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=12),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
-    max_leaves=8,
-)
-_FIELDS = st.sampled_from(
-    [
-        "id",
-        "time",
-        "test",
-        "hr",
-        "spo2",
-        "temp",
-        "acvpu",
-        "on_oxygen",
-        "text",
-        "vitals",
-        "values",
-        "line",
-        "age",
-    ]
-)
 _PAYLOAD = (
-    st.dictionaries(_FIELDS, _JSON, max_size=6).map(lambda each: json.dumps(each).encode())
+    st.dictionaries(FIELDS, JSON, max_size=6).map(lambda each: json.dumps(each).encode())
     | st.text(max_size=40).map(lambda each: each.encode("utf-8", "surrogatepass"))
     | st.fixed_dictionaries(
         {"values": st.dictionaries(st.text(max_size=8), st.floats() | st.integers(), max_size=5)}

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.notes import NoteClassifier, NoteInput
-
 from models.bundle import Bundle
+from models.notes import NoteClassifier, NoteInput
 from models.scored import Scored
 from nodes.agents.base import Answer, model_reference
 from nodes.agents.settings import AgentSettings
 from nodes.codec import Reading, has_words
 from nodes.events import Kind, Note, VitalSigns
 from nodes.policy import Judgement
-from nodes.times import MINUTE_MS
 
 URGENT_ACUITY = 2.0
 """KTAS calls 1 (resuscitation) and 2 (emergency) the levels that can't wait."""
@@ -31,9 +29,7 @@ class NoteAgent:
         self.topic = settings.topic
         self.site = settings.site
         self.model = model_reference(bundle)
-        self.off_after_ms = (
-            None if settings.off_after_minutes is None else int(settings.off_after_minutes * MINUTE_MS)
-        )
+        self.off_after_ms = settings.off_after_ms
         self._on = URGENT_ACUITY if settings.on is None else settings.on
         self._off = CALM_ACUITY if settings.off is None else settings.off
         self._classifier = NoteClassifier(bundle, runtime=runtime)

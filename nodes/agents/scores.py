@@ -19,7 +19,6 @@ from nodes.agents.base import Answer, above, model_reference
 from nodes.agents.settings import AgentSettings
 from nodes.codec import Reading
 from nodes.events import Kind, Log, Sensor, Vitals
-from nodes.times import MINUTE_MS
 
 Features = npt.NDArray[np.float32]
 
@@ -41,9 +40,7 @@ class _ScoreAgent:
         self.topic = settings.topic
         self.site = settings.site
         self.model = model_reference(bundle)
-        self.off_after_ms = (
-            None if settings.off_after_minutes is None else int(settings.off_after_minutes * MINUTE_MS)
-        )
+        self.off_after_ms = settings.off_after_ms
         self._on = on if settings.on is None else settings.on
         self._off = off if settings.off is None else settings.off
         self._score = score

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.anomaly import Learn
-
 from nodes.events import Kind
 from nodes.outputs import ROOT
+from nodes.times import MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,11 @@ class AgentSettings:
     """How old a vital sign may be and still count towards NEWS2."""
     off_after_minutes: float | None = None
     """After how long without another reason an alert ends by itself."""
+
+    @property
+    def off_after_ms(self) -> int | None:
+        """The same in milliseconds."""
+        return None if self.off_after_minutes is None else round(self.off_after_minutes * MINUTE_MS)
 
 
 def _shipped(

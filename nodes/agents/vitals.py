@@ -76,9 +76,7 @@ class VitalsAgent:
         self.topic = settings.topic
         self.site = settings.site
         self.model = ModelReference(name="news2", version=news2.VERSION, sha256=news2.TABLE_SHA256)
-        self.off_after_ms = (
-            None if settings.off_after_minutes is None else int(settings.off_after_minutes * MINUTE_MS)
-        )
+        self.off_after_ms = settings.off_after_ms
         self._on = ALERT_ON if settings.on is None else settings.on
         self._off = ALERT_OFF if settings.off is None else settings.off
         self._validity_ms = settings.validity_minutes * MINUTE_MS
