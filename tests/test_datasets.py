@@ -3,7 +3,6 @@
 import csv
 import gzip
 import json
-import os
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -14,9 +13,7 @@ from models.datasets import DATASETS, Dataset, Row, data_directory, dataset, loc
 from models.datasets import made as made_reader
 from models.errors import DataMissing, UsageError
 from nodes.events import PAYLOADS
-
-DATA = os.environ.get("EDGEWARD_DATA")
-needs_data = pytest.mark.skipif(not DATA, reason="EDGEWARD_DATA does not say where the datasets lie")
+from tests.data import needs
 
 
 def test_directories_come_from_the_environment() -> None:
@@ -47,13 +44,12 @@ def test_another_file_is_not_the_dataset(tmp_path: Path) -> None:
     assert "hospital_B.csv.gz can't be read" in str(missing.value)
 
 
-@needs_data
 @pytest.mark.parametrize("name", [name for name in DATASETS if name != "physionet-sepsis-2019"])
 def test_every_row_is_a_message_of_the_contract(name: str) -> None:
     """Payloads have the contract's shape, ids are unique, times of a device don't go back."""
     last: dict[str, int] = {}
     ids = set()
-    for row in islice(rows(name, Path(DATA or "")), 5000):
+    for row in islice(rows(name, needs(name)), 5000):
         fields = PAYLOADS[row.kind].model_fields
         assert set(row.payload) <= set(fields) - {"id", "time", "test"}
         assert row.payload
@@ -65,10 +61,9 @@ def test_every_row_is_a_message_of_the_contract(name: str) -> None:
     assert ids
 
 
-@needs_data
 def test_icu_minutes_prefer_the_arterial_line() -> None:
     """One message a minute; the cuff speaks where the line doesn't; admission facts are no vital signs."""
-    read = list(islice(rows("physionet-icu-2012", Path(DATA or "")), 200))
+    read = list(islice(rows("physionet-icu-2012", needs("physionet-icu-2012")), 200))
     first = read[0]
     assert (first.device, first.id) == ("icu-132539", "icu-132539-0007")
     assert first.payload == {"hr": 73, "rr": 19, "sbp": 147, "dbp": 65, "temp": 35.1}
@@ -94,30 +89,28 @@ def test_an_unknown_outcome_is_no_truth(tmp_path: Path) -> None:
     assert row.id == "icu-1-4759"
 
 
-@needs_data
 @pytest.mark.slow
 def test_all_sepsis_hours_are_read() -> None:
     """Every hour with a vital sign, 30,251 patients, labels as in the file."""
     truth: Counter[bool] = Counter()
     devices = set()
-    for row in rows("physionet-sepsis-2019", Path(DATA or "")):
+    for row in rows("physionet-sepsis-2019", needs("physionet-sepsis-2019")):
         truth[row.truth["sepsis"]] += 1
         devices.add(row.device)
     assert truth == {False: 1_036_160, True: 19_378}
     assert len(devices) == 30_251
 
 
-@needs_data
 def test_skab_keeps_its_channels_and_labels() -> None:
     """26 runs; labels are truth and no channel."""
     devices: Counter[str] = Counter()
-    for row in rows("skab", Path(DATA or "")):
+    for row in rows("skab", needs("skab")):
         devices[row.device] += 1
         assert not {"anomaly", "changepoint"} & set(row.payload["values"])
         assert len(row.payload["values"]) == 8
     assert len(devices) == 26
     assert devices["skab-anomaly-free"] == 9405
-    with gzip.open(Path(DATA or "") / "skab" / "valve1" / "1.csv.gz", "rt") as file:
+    with gzip.open(needs("skab") / "skab" / "valve1" / "1.csv.gz", "rt") as file:
         assert devices["skab-valve1-1"] == sum(1 for _ in csv.DictReader(file, delimiter=";"))
 
 

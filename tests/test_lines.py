@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.bundle import Bundle, find_bundle, load_bundle
-from models.datasets import Row, data_directory, rows
-from models.errors import DataMissing, ModelRefused
+from models.datasets import Row, rows
+from models.errors import ModelRefused
 from models.lines import FEATURES_FILE, LineClassifier
+from tests.data import needs
 
 ALERTS = (
     "kernel: Out of memory: killed process 4711 (recorder) score 912",
@@ -42,10 +42,7 @@ def classifier(bundle: Bundle) -> LineClassifier:
 @pytest.fixture(scope="module")
 def bgl() -> list[Row]:
     """The labelled lines of BGL."""
-    try:
-        return list(rows("bgl", data_directory(os.environ)))
-    except DataMissing as exc:
-        pytest.skip(f"needs EDGEWARD_DATA: {exc}")
+    return list(rows("bgl", needs("bgl")))
 
 
 def test_plain_faults_are_alerts_and_plain_events_are_not(classifier: LineClassifier) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import csv
-import os
 import random
 import re
 from collections import Counter
 
 import pytest
 
-from models.datasets import data_directory, locate
-from models.errors import DataMissing
+from models.datasets import locate
 from models.text import WORD
 from simulators.loglines import ALERT_SHARE, FIELDS, lines, rows, templates
+from tests.data import needs
 
 SHARED = 4
 """Words in a row that no template may share with LogHub's."""
@@ -77,10 +76,7 @@ def test_every_field_of_a_template_is_filled() -> None:
 
 def test_no_template_shares_four_words_in_a_row_with_loghub() -> None:
     """LogHub judges the model, so its wordings are not what the model is taught."""
-    try:
-        folder = locate("bgl", data_directory(os.environ))
-    except DataMissing as exc:
-        pytest.skip(f"needs EDGEWARD_DATA: {exc}")
+    folder = locate("bgl", needs("bgl"))
     theirs: set[tuple[str, ...]] = set()
     for name in ("BGL_2k_structured.csv", "HDFS_templates.csv"):
         with (folder / name).open(encoding="utf-8", newline="") as file:

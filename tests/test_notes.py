@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.bundle import Bundle, find_bundle, load_bundle
-from models.datasets import Row, data_directory, rows
-from models.errors import DataMissing, ModelRefused
+from models.datasets import Row, rows
+from models.errors import ModelRefused
 from models.notes import FEATURES_FILE, LAYOUT, NUMBERS, NoteClassifier, NoteFeatures, NoteInput, note_input
 from models.text import TextSpec
+from tests.data import needs
 
 FEATURES = NoteFeatures(
     TextSpec(buckets=16, features=8, characters=100, numbers=True),
@@ -71,10 +71,7 @@ def classifier(bundle: Bundle) -> NoteClassifier:
 @pytest.fixture(scope="module")
 def ktas() -> list[Row]:
     """The records of ktas-triage."""
-    try:
-        return list(rows("ktas-triage", data_directory(os.environ)))
-    except DataMissing as exc:
-        pytest.skip(f"needs EDGEWARD_DATA: {exc}")
+    return list(rows("ktas-triage", needs("ktas-triage")))
 
 
 def detail(note: NoteInput, name: str) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from simulators.client import Sessions
 from simulators.replay import arrivals, replay
 from simulators.simulate import simulate, start_ms
 from tests.conftest import Certificates
+from tests.data import needs
 
 HOUR_MS = 3_600_000
 
@@ -244,12 +244,6 @@ def test_wrong_starts(given: str) -> None:
         start_ms(given)
 
 
-needs_data = pytest.mark.skipif(
-    "EDGEWARD_DATA" not in os.environ, reason="EDGEWARD_DATA does not say where the datasets are"
-)
-
-
-@needs_data
 @pytest.mark.parametrize(
     ("dataset", "kind"),
     [
@@ -265,7 +259,7 @@ def test_real_data_becomes_messages(dataset: str, kind: str, tmp_path: Path) -> 
     output = tmp_path / "recording.jsonl"
     replay(
         dataset,
-        data_directory=Path(os.environ["EDGEWARD_DATA"]),
+        data_directory=needs(dataset),
         output=output,
         devices=5,
         hours=24,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections import defaultdict
@@ -14,10 +13,9 @@ import pytest
 
 from gateway.broker import EmbeddedBroker
 from models.bounds import possible
-from models.datasets import data_directory, locate
-from models.errors import DataMissing
 from models.news2 import news2
 from nodes.times import MINUTE_MS
+from tests.data import needs
 from tests.stand import Client, Gateway
 
 FIELDS = ("hr", "rr", "spo2", "sbp", "temp")
@@ -31,13 +29,6 @@ def _edgeward(*arguments: str | Path) -> str:
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
-
-
-def _needs(dataset: str) -> None:
-    try:
-        locate(dataset, data_directory(os.environ))
-    except DataMissing as missing:
-        pytest.skip(str(missing))
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:
@@ -59,7 +50,7 @@ def _live(tmp_path: Path, agents: str, expected: int, *replay: str) -> list[Any]
 
 @pytest.mark.slow
 def test_all_triage_records_are_answered_alike_live_offline_and_from_the_recording(tmp_path: Path) -> None:
-    _needs("ktas-triage")
+    needs("ktas-triage")
     recording, results = tmp_path / "recording.jsonl", tmp_path / "results.jsonl"
     notes, answers = tmp_path / "notes.jsonl", tmp_path / "answers.jsonl"
     _edgeward("replay", "ktas-triage", "--output", recording)
@@ -109,7 +100,7 @@ def _direct(recording: Path) -> dict[str, Any]:
 def test_news2_of_a_hundred_patients_days_equals_a_direct_computation(
     tmp_path: Path, disorder_hours: int
 ) -> None:
-    _needs("physionet-icu-2012")
+    needs("physionet-icu-2012")
     recording = tmp_path / "recording.jsonl"
     part = ["physionet-icu-2012", "--devices", "100", "--hours", "24", "--seed", "3"]
     part += ["--disorder-hours", str(disorder_hours)]
