@@ -169,3 +169,42 @@ def test_a_wrong_authority_or_password_ends_with_a_clear_sentence(
     assert ("certificate" if fault == "authority" else "let us in") in said
     assert "Traceback" not in said
     assert "horse" not in said
+
+
+def test_topics_of_ones_own_may_overlap_and_each_agent_answers_once(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    config = tmp_path / "own.toml"
+    config.write_text(
+        '[agents.vitals]\ntopic = "hospital/{site}/bed/{device}/vitals"\n'
+        '[agents.second]\nkind = "vitals"\ntopic = "hospital/{site}/{where}/{device}/vitals"\n'
+        '[agents.lines]\nkind = "log"\nbundle = "log-line"\n'
+        'topic = "hospital/ward/bed/{device}/{what}"\nsite = "ward"\n'
+    )
+    with (
+        Client(broker) as client,
+        Gateway(broker.url, tmp_path, "--config", str(config)) as gateway,
+    ):
+        client.wait_online(gateway)
+        for number in range(20):
+            payload = {"hr": 70 + number, "line": "restarted", "id": f"v{number}"}
+            client.publish("hospital/ward/bed/b1/vitals", payload)
+        client.publish("hospital/ward/room/b1/vitals", {"hr": 72, "id": "elsewhere"})
+        client.wait(lambda _: len(client.on("/classification/")) >= 61, "all answers")
+        assert gateway.stop() == 0
+    counted = {name: len(client.on(f"/classification/{name}")) for name in ("vitals", "second", "lines")}
+    assert counted == {"vitals": 20, "second": 21, "lines": 20}
+    assert client.counters()["received"] == 21
+
+
+def test_a_payload_over_the_limit_is_rejected_and_the_stream_goes_on(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    with Client(broker) as client, Gateway(broker.url, tmp_path, "--agents", "triage-note") as gateway:
+        client.wait_online(gateway)
+        client.publish("edgeward/v1/n/b/note", "chest pain " * 30_000)
+        client.publish("edgeward/v1/n/b/note", "chest pain")
+        client.wait(lambda _: client.on("/classification/"), "the answer")
+        (rejected,) = client.wait(lambda _: client.on("/rejected"), "the rejection")
+    assert rejected.event["data"]["bytes"] == 330_000
+    assert "262144" in rejected.event["data"]["reason"]

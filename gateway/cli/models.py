@@ -140,7 +140,7 @@ def _settings(name: str) -> AgentSettings:
     from nodes.outputs import ROOT
 
     for settings in SHIPPED:
-        if name in (settings.name, settings.bundle):
+        if name in (settings.name, settings.bundle or "news2"):
             return settings
     manifest = load_bundle(find_bundle(name)).manifest
     topic = f"{ROOT}/{{site}}/{{device}}/{manifest.kind}"
