@@ -55,7 +55,7 @@ broker:
 	touch $@
 
 .venv/test.stamp: pyproject.toml | .venv/bin/python
-	.venv/bin/python $(PIP) --editable '.[demo,test]'
+	.venv/bin/python $(PIP) --editable '.[demo,score,test]'
 	touch $@ .venv/demo.stamp
 
 .venv-tflite-runtime/stamp: pyproject.toml
