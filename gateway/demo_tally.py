@@ -141,8 +141,9 @@ class Tally:
 
         Detected: an alert of an agent that reads what the fault shows on was on for its device while it
         showed, or within the grace after. False: an alert on a device with which nothing was wrong while it
-        was on, nor in the grace before.
+        was on, nor in the grace before; an artefact is nothing wrong.
         """
+        truth = [interval for interval in truth if interval.alert_expected]
         shown = [interval for interval in truth if interval.visible_from < until_ms]
         detected = sum(
             any(

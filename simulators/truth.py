@@ -1,26 +1,39 @@
 """What is really wrong in a simulated world, and from when it could have been seen. Values only.
 
 An episode is one thing that goes wrong with one device: it grows, stays, and goes away again. The truth of a
-world is the list of intervals in which its episodes show, as JSON that scoring reads.
+world is the list of intervals in which its episodes show, and what its notes mean, as JSON that scoring
+reads.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
+from models.errors import UsageError
+
+FORMAT = 2
+"""Number of the JSON's form; 2 since devices have kinds and intervals have classes."""
 VISIBLE_SEVERITY = 0.35
 """Severity from which an episode shows: a patient's NEWS2 has then risen by about 3, a machine is well out of
 its noise. Below it nobody could be blamed for seeing nothing."""
+
+Family = Literal["deterioration", "machine-fault", "sensor-fault", "artefact", "log"]
+"""What sort of thing goes wrong; `class` in the JSON."""
+DeviceKind = Literal["bed", "machine", "arrival"]
+Phase = Literal["well", "growing", "held", "treated", "recovering"]
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
     """One thing that goes wrong: from nothing to *peak* over the ramp, held, and back over the recovery.
 
-    All times are epoch milliseconds; *to_ms* is when recovery begins.
+    All times are epoch milliseconds; *to_ms* is when recovery begins, by treatment if it is *treated*.
     """
 
     device: str
@@ -30,6 +43,8 @@ class Episode:
     to_ms: int
     recovery_ms: int
     peak: float
+    family: Family = "deterioration"
+    treated: bool = False
 
     def severity(self, time_ms: int) -> float:
         """0 to *peak* at *time_ms*, rising and falling smoothly (3x² - 2x³) and without a jump."""
@@ -41,6 +56,14 @@ class Episode:
         left = 1.0 - (_smooth((time_ms - self.to_ms) / self.recovery_ms) if self.recovery_ms else 1.0)
         return self.peak * risen * left
 
+    def phase(self, time_ms: int) -> Phase:
+        """The hidden state at *time_ms*; a treated one counts as treated until it no longer shows."""
+        if time_ms <= self.from_ms or time_ms > self.to_ms + self.recovery_ms:
+            return "well"
+        if time_ms <= self.to_ms:
+            return "growing" if time_ms < self.from_ms + self.ramp_ms else "held"
+        return "treated" if self.treated and self.severity(time_ms) >= VISIBLE_SEVERITY else "recovering"
+
     def interval(self, end_ms: int, kinds: Sequence[str]) -> Interval | None:
         """From when to when it shows before *end_ms*; None when it never does."""
         first = self._crossing(
@@ -50,7 +73,10 @@ class Episode:
             return None
         last = self._crossing(self.to_ms, self.to_ms + self.recovery_ms + 1, rising=False)
         until = end_ms if last is None else min(end_ms, last)
-        return Interval(self.device, self.what, self.from_ms, first, until, tuple(kinds))
+        expected = self.family != "artefact"
+        return Interval(
+            self.device, self.what, self.from_ms, first, until, tuple(kinds), self.family, expected
+        )
 
     def _crossing(self, low_ms: int, high_ms: int, *, rising: bool) -> int | None:
         """First millisecond in the span at which it shows (or, falling, no longer does), by halving."""
@@ -83,6 +109,26 @@ class Interval:
     """From when it could have been seen: an alert must come only now."""
     until: int
     kinds: tuple[str, ...]
+    family: Family = "deterioration"
+    alert_expected: bool = True
+    """False for an artefact: nothing is wrong with patient or machine, so an alert is false."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device of the world."""
+
+    name: str
+    kind: DeviceKind
+
+
+@dataclass(frozen=True, slots=True)
+class NoteTruth:
+    """What a note really means: *acuity* 1 (most urgent) to 5 of the note *id* of *device*."""
+
+    device: str
+    id: str
+    acuity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +141,49 @@ class Truth:
     start: int
     """Epoch ms."""
     end: int
-    """Epoch ms."""
-    devices: tuple[str, ...]
+    """Epoch ms; of a run that was stopped, how far it came."""
+    devices: tuple[Device, ...]
     intervals: tuple[Interval, ...]
+    notes: tuple[NoteTruth, ...] = ()
+    path: Mapping[str, int] = field(default_factory=dict)
+    """What the faults of the path did, counted: `sent`, `dropped`, `duplicated` and so on. Empty until the
+    run is over."""
+
+    def until(self, end_ms: int) -> Truth:
+        """The truth of a run that came only to *end_ms*: what began later did not happen."""
+        if end_ms >= self.end:
+            return self
+        seen = (each for each in self.intervals if each.visible_from < end_ms)
+        clipped = tuple(replace(each, until=min(each.until, end_ms)) for each in seen)
+        return replace(self, end=end_ms, intervals=clipped)
 
     def write(self, path: Path) -> None:
         """As one JSON object; times are epoch milliseconds."""
-        path.write_text(json.dumps({"format": 1, **asdict(self)}, indent=1) + "\n", "utf-8")
+        row: dict[str, Any] = {"format": FORMAT, **asdict(self)}
+        row["intervals"] = [
+            {("class" if key == "family" else key): value for key, value in each.items()}
+            for each in row["intervals"]
+        ]
+        path.write_text(json.dumps(row, indent=1) + "\n", "utf-8")
+
+
+_TRUTH = TypeAdapter(Truth)
+
+
+def read_truth(path: Path) -> Truth:
+    """The truth that `Truth.write` wrote. Raises `UsageError` for anything else."""
+    try:
+        row = json.loads(path.read_text("utf-8"))
+        if not isinstance(row, dict) or row.pop("format", None) != FORMAT:
+            raise UsageError(f"{path} is no truth of format {FORMAT}.")
+        for each in row.get("intervals", ()):
+            each["family"] = each.pop("class", None)
+        return _TRUTH.validate_python(row)
+    except OSError as error:
+        raise UsageError(f"{path} can't be read: {error.strerror}.") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(level) for level in first["loc"])
+        raise UsageError(f"{path} is no truth: {where}: {first['msg']}.") from error
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise UsageError(f"{path} is no truth: it is not the JSON of one.") from error

@@ -20,8 +20,9 @@ from nodes.events import Kind
 from simulators.loglines import lines
 from simulators.notes import Person
 from simulators.plant import Machine
-from simulators.scenario import Plant, Scenario
-from simulators.truth import VISIBLE_SEVERITY, Episode, Interval, Truth
+from simulators.scenario import Scenario
+from simulators.scenario_parts import Plant
+from simulators.truth import VISIBLE_SEVERITY, Device, Episode, Interval, Truth
 from simulators.ward import CAUSES, Cause, Patient, Signs
 
 GRAVE_SEVERITY = 0.8
@@ -90,8 +91,9 @@ class World:
             kinds = ("sensor", "log") if device in machines else ("vitals", "note")
             found = (episode.interval(self.end_ms, kinds) for episode in episodes)
             intervals += [interval for interval in found if interval is not None]
+        devices = tuple(Device(name, kind) for name, kind in self.scenario.declared)
         intervals.sort(key=lambda interval: (interval.visible_from, interval.device))
-        return Truth(self.name, self.seed, site, self.start_ms, self.end_ms, self.devices, tuple(intervals))
+        return Truth(self.name, self.seed, site, self.start_ms, self.end_ms, devices, tuple(intervals))
 
     def _rng(self, device: str, line: str) -> random.Random:
         return random.Random(f"{self.seed}/{device}/{line}")
