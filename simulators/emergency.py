@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from simulators.complaints import ACUITY_WEIGHTS, COMPLAINTS, HISTORIES, ONSETS, Complaint
+from simulators.complaints import ACUITY_WEIGHTS, COMPLAINTS, HISTORIES, ONSETS
 from simulators.ward import Patient, Signs
 from simulators.wording import Extras, written
 
@@ -23,7 +23,8 @@ BUSIEST_HOUR = 15.0
 RHYTHM = 0.6
 """…and by how much it lies above the mean; the hour half a day later lies as much below. Departments see
 three to four times as many people around noon and in the evening as before dawn (McCarthy et al., Ann Emerg
-Med 2008).""" EXTRAS = Extras(denial=0.12, history=0.06, onset=0.12)
+Med 2008)."""
+EXTRAS = Extras(denial=0.12, history=0.06, onset=0.12)
 """Most triage complaints are the complaint and nothing else."""
 NO_SATURATION_SHARE = 0.3
 """Share of notes without a saturation; in the triage records one hospital of two never wrote it down."""
