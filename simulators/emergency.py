@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from simulators.complaints import ACUITY_WEIGHTS, COMPLAINTS, HISTORIES, ONSETS
 from simulators.ward import Patient, Signs
-from simulators.wording import Extras, written
+from simulators.wording import CONCEPTS, Extras, written
 
 MS_PER_HOUR = 3_600_000
 BUSIEST_HOUR = 15.0
@@ -81,7 +81,7 @@ def _arrival(rng: random.Random, time_ms: int, number: int) -> Arrival:
     signs = patient.measure(time_ms, complaint.cause, severity)
     if complaint.mind is not None:
         signs = replace(signs, acvpu=complaint.mind)
-    present = ("headache", "dizziness") if complaint.mind is not None else ()
+    present = tuple(CONCEPTS) if complaint.mind is not None else ()  # they can't be asked
     text = written(
         rng.choice(complaint.wordings), rng, EXTRAS, histories=HISTORIES, onsets=ONSETS, present=present
     )
