@@ -1,0 +1,282 @@
+"""A score as tables of words and as plain values for JSON; what draws the tables is elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from simulators.alerts import percentile
+from simulators.score import MINUTE_MS, Run, Score
+from simulators.score_notes import LEVELS, URGENT, NotesScore
+
+OVERALL = "all together"
+NONE = "–"
+"""What stands where there is no number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A title, a sentence that says how to read it, and cells as text."""
+
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables(runs: Sequence[Run], score: Score) -> list[Table]:
+    """All tables of a score: those about notes only where there are notes."""
+    each = [(run.truth.scenario, Score([run], score.kinds)) for run in runs]
+    if len(each) > 1:
+        each.append((OVERALL, score))
+    found = [_scenarios(each), _by_what(score), _by_agent(score), _messages(each)]
+    if any(run.truth.notes for run in runs):
+        found += [
+            _notes([(name, one.notes) for name, one in each if _count(one.notes)]),
+            _matrix(score.notes),
+        ]
+    return [table for table in found if table.rows]
+
+
+def _scenarios(scores: Sequence[tuple[str, Score]]) -> Table:
+    return Table(
+        "Events and alerts",
+        "False alerts count those in artefacts, which are also counted apart. First alert: minutes from when "
+        "the event could be seen. Idle: share of device-time in which an alert was on and nothing was wrong.",
+        (
+            "scenario",
+            "events",
+            "detected",
+            "missed",
+            "false",
+            "in artefacts",
+            "false/bed-day",
+            "false/machine-day",
+            "idle beds",
+            "idle machines",
+            "first alert p50",
+            "p90",
+            "alerts/event",
+        ),
+        tuple(
+            (
+                name,
+                str(len(score.expected)),
+                str(score.detected),
+                str(score.missed),
+                str(sum(score.false_alerts(kind) for kind in ("bed", "machine", "arrival"))),
+                str(score.verdicts["artefact"]),
+                number(score.false_per_day("bed"), 2),
+                number(score.false_per_day("machine"), 2),
+                share(score.idle_share("bed")),
+                share(score.idle_share("machine")),
+                number(score.delay_minutes(50), 1),
+                number(score.delay_minutes(90), 1),
+                number(score.alerts_per_event, 1),
+            )
+            for name, score in scores
+        ),
+    )
+
+
+def _by_what(score: Score) -> Table:
+    return Table(
+        "By what was wrong",
+        "Of an artefact, detected means that it led to a false alert.",
+        ("what", "sort", "intervals", "detected", "missed", "first alert p50", "p90"),
+        tuple(
+            (
+                line.what,
+                line.family,
+                str(line.intervals),
+                str(line.detected),
+                NONE if line.family == "artefact" else str(line.intervals - line.detected),
+                minutes(percentile(line.delays_ms, 50)),
+                minutes(percentile(line.delays_ms, 90)),
+            )
+            for line in score.by_what
+        ),
+    )
+
+
+def _by_agent(score: Score) -> Table:
+    return Table(
+        "By agent",
+        "An early alert was over before anybody could have seen the event; one beside was on while something "
+        "was wrong that the agent does not read. Events: those that show on what it reads.",
+        ("agent", "alerts", "true", "early", "beside", "in artefacts", "other false", "events", "detected"),
+        tuple(
+            (
+                line.agent,
+                str(sum(line.verdicts.values())),
+                *(
+                    str(line.verdicts[verdict])
+                    for verdict in ("true", "early", "beside", "artefact", "false")
+                ),
+                str(line.readable),
+                str(line.detected),
+            )
+            for line in score.by_agent
+        ),
+    )
+
+
+def _messages(scores: Sequence[tuple[str, Score]]) -> Table:
+    return Table(
+        "Messages",
+        "Repeats are outputs that came more than once under the same CloudEvents source and id.",
+        ("scenario", "inputs", "classifications", "alerts", "rejected", "repeats", "unreadable"),
+        tuple(
+            (
+                name,
+                *(str(score.count(sort)) for sort in ("input", "classification", "alert", "rejected")),
+                str(score.repeats),
+                str(score.count("unreadable")),
+            )
+            for name, score in scores
+        ),
+    )
+
+
+def _notes(scores: Sequence[tuple[str, NotesScore]]) -> Table:
+    return Table(
+        "Notes",
+        f"Kappa has linear weights. Urgent is acuity 1-{URGENT}: how many of them were found, how many of "
+        "those called urgent are.",
+        (
+            "scenario",
+            "answered",
+            "declined",
+            "unanswered",
+            "agreement",
+            "kappa",
+            "urgent found",
+            "urgent right",
+        ),
+        tuple(
+            (
+                name,
+                str(notes.answered),
+                str(notes.declined),
+                str(notes.unanswered),
+                share(notes.agreement),
+                number(notes.kappa, 2),
+                share(notes.urgent_found),
+                share(notes.urgent_right),
+            )
+            for name, notes in scores
+        ),
+    )
+
+
+def _matrix(notes: NotesScore) -> Table:
+    return Table(
+        "Acuity of all notes",
+        "Rows: the true acuity. Columns: the label. 1 is most urgent; right of the diagonal is under-triage.",
+        ("true acuity", *(f"label {level}" for level in range(1, LEVELS + 1))),
+        tuple(
+            (str(level), *(str(count) for count in row))
+            for level, row in enumerate(notes.matrix.tolist(), start=1)
+        ),
+    )
+
+
+def as_json(runs: Sequence[Run], score: Score) -> dict[str, Any]:
+    """The score as plain values: `overall`, and one entry for each of `runs`."""
+    return {
+        "overall": _values(score),
+        "runs": [
+            {
+                "scenario": run.truth.scenario,
+                "seed": run.truth.seed,
+                "site": run.truth.site,
+                **_values(Score([run], score.kinds)),
+            }
+            for run in runs
+        ],
+    }
+
+
+def _values(score: Score) -> dict[str, Any]:
+    notes = score.notes
+    return {
+        "events": len(score.expected),
+        "detected": score.detected,
+        "missed": score.missed,
+        "alerts": score.verdicts,
+        "false": {kind: score.false_alerts(kind) for kind in ("bed", "machine", "arrival")},
+        "days": {kind: score.days(kind) for kind in ("bed", "machine")},
+        "false_per_day": {kind: score.false_per_day(kind) for kind in ("bed", "machine")},
+        "idle_share": {kind: score.idle_share(kind) for kind in ("bed", "machine")},
+        "first_alert_minutes": {"p50": score.delay_minutes(50), "p90": score.delay_minutes(90)},
+        "alerts_per_event": score.alerts_per_event,
+        "by_what": [
+            {
+                "what": line.what,
+                "class": line.family,
+                "intervals": line.intervals,
+                "detected": line.detected,
+                "first_alert_minutes": {
+                    f"p{percent}": _minutes(percentile(line.delays_ms, percent)) for percent in (50, 90)
+                },
+            }
+            for line in score.by_what
+        ],
+        "by_agent": [
+            {
+                "agent": line.agent,
+                "alerts": dict(line.verdicts),
+                "events": line.readable,
+                "detected": line.detected,
+            }
+            for line in score.by_agent
+        ],
+        "missed_events": [
+            {
+                "device": each.interval.device,
+                "what": each.interval.what,
+                "visible_from": each.interval.visible_from,
+                "until": each.interval.until,
+            }
+            for each in score.expected
+            if not each.detected
+        ],
+        "messages": {
+            sort: score.count(sort) for sort in ("input", "classification", "alert", "rejected", "unreadable")
+        },
+        "repeats": score.repeats,
+        "notes": {
+            "matrix": notes.matrix.tolist(),
+            "answered": notes.answered,
+            "declined": notes.declined,
+            "unanswered": notes.unanswered,
+            "agreement": notes.agreement,
+            "kappa_linear": notes.kappa,
+            "urgent_found": notes.urgent_found,
+            "urgent_right": notes.urgent_right,
+        },
+    }
+
+
+def _count(notes: NotesScore) -> int:
+    return notes.answered + notes.declined + notes.unanswered
+
+
+def _minutes(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / MINUTE_MS
+
+
+def minutes(milliseconds: float | None) -> str:
+    """Milliseconds as minutes with one decimal."""
+    return number(_minutes(milliseconds), 1)
+
+
+def number(value: float | None, decimals: int) -> str:
+    """A number with so many decimals, or a dash."""
+    return NONE if value is None else f"{value:.{decimals}f}"
+
+
+def share(value: float | None) -> str:
+    """A share in per cent, or a dash."""
+    return NONE if value is None else f"{value:.1%}"
