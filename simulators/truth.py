@@ -8,7 +8,7 @@ reads.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from models.errors import UsageError
+from simulators.causes import HARMLESS
 
 FORMAT = 2
 """Number of the JSON's form; 2 since devices have kinds and intervals have classes."""
@@ -26,7 +27,13 @@ its noise. Below it nobody could be blamed for seeing nothing."""
 Family = Literal["deterioration", "machine-fault", "sensor-fault", "artefact", "log"]
 """What sort of thing goes wrong; `class` in the JSON."""
 DeviceKind = Literal["bed", "machine", "arrival"]
-Phase = Literal["well", "growing", "held", "treated", "recovering"]
+_SHOWS_ON: Mapping[Family, tuple[str, ...]] = {
+    "deterioration": ("vitals", "note"),
+    "artefact": ("vitals",),
+    "machine-fault": ("sensor", "log"),
+    "sensor-fault": ("sensor", "log"),
+    "log": ("log",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +63,7 @@ class Episode:
         left = 1.0 - (_smooth((time_ms - self.to_ms) / self.recovery_ms) if self.recovery_ms else 1.0)
         return self.peak * risen * left
 
-    def phase(self, time_ms: int) -> Phase:
-        """The hidden state at *time_ms*; a treated one counts as treated until it no longer shows."""
-        if time_ms <= self.from_ms or time_ms > self.to_ms + self.recovery_ms:
-            return "well"
-        if time_ms <= self.to_ms:
-            return "growing" if time_ms < self.from_ms + self.ramp_ms else "held"
-        return "treated" if self.treated and self.severity(time_ms) >= VISIBLE_SEVERITY else "recovering"
-
-    def interval(self, end_ms: int, kinds: Sequence[str]) -> Interval | None:
+    def interval(self, end_ms: int) -> Interval | None:
         """From when to when it shows before *end_ms*; None when it never does."""
         first = self._crossing(
             self.from_ms, min(self.to_ms, self.from_ms + max(1, self.ramp_ms)), rising=True
@@ -72,10 +71,15 @@ class Episode:
         if first is None or first >= end_ms:
             return None
         last = self._crossing(self.to_ms, self.to_ms + self.recovery_ms + 1, rising=False)
-        until = end_ms if last is None else min(end_ms, last)
-        expected = self.family != "artefact"
         return Interval(
-            self.device, self.what, self.from_ms, first, until, tuple(kinds), self.family, expected
+            device=self.device,
+            what=self.what,
+            begins=self.from_ms,
+            visible_from=first,
+            until=end_ms if last is None else min(end_ms, last),
+            kinds=_SHOWS_ON[self.family],
+            family=self.family,
+            alert_expected=self.family != "artefact" and self.what not in HARMLESS,
         )
 
     def _crossing(self, low_ms: int, high_ms: int, *, rising: bool) -> int | None:
@@ -111,7 +115,7 @@ class Interval:
     kinds: tuple[str, ...]
     family: Family = "deterioration"
     alert_expected: bool = True
-    """False for an artefact: nothing is wrong with patient or machine, so an alert is false."""
+    """False where nobody need come: an artefact, pain, a fever after an operation. An alert then is false."""
 
 
 @dataclass(frozen=True, slots=True)

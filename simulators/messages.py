@@ -1,0 +1,70 @@
+"""What a device measures, what is sent of it, and how the ids of its messages run on. Values only."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from nodes.events import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of one device as it was measured, before it has a site and a topic."""
+
+    time_ms: int
+    device: str
+    kind: Kind
+    payload: dict[str, Any]
+    """The contract's JSON with id, time and test."""
+
+    @property
+    def body(self) -> bytes:
+        """The payload's bytes."""
+        return encoded(self.payload)
+
+
+class Sent(NamedTuple):
+    """One message as it leaves for the broker, after whatever the path did to it."""
+
+    time_ms: int
+    """When it is sent; its payload may say another time."""
+    device: str
+    """Whose name is on it."""
+    kind: Kind
+    body: bytes
+    input_id: str
+    sender: str
+    """The device that really sends it."""
+
+
+class Cut(NamedTuple):
+    """A device's connection breaks and is opened again."""
+
+    time_ms: int
+    sender: str
+
+
+def encoded(payload: dict[str, Any]) -> bytes:
+    """The payload's bytes, the same for the same payload."""
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+class Numbered:
+    """Gives a device's messages their ids: unique per device and kind, and the same in every run."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._counts: Counter[Kind] = Counter()
+
+    def next_id(self, kind: Kind) -> str:
+        """The next id of *kind*, counted from 1."""
+        self._counts[kind] += 1
+        return f"{self._device}-{kind}-{self._counts[kind]}"
+
+    def message(self, time_ms: int, kind: Kind, content: dict[str, Any]) -> Message:
+        """*content* with its id and time, marked as a test."""
+        envelope = {"id": self.next_id(kind), "time": time_ms, "test": True}
+        return Message(time_ms, self._device, kind, envelope | content)
