@@ -111,10 +111,12 @@ def door(run: Run, department: Department) -> Iterator[Message]:
         yield made.message(arrival.time_ms, "note", arrival.payload)
 
 
-def door_truth(run: Run, department: Department) -> Iterator[NoteTruth]:
-    """What those notes mean, in order of arrival."""
+def door_truth(run: Run, department: Department, until_ms: int) -> Iterator[NoteTruth]:
+    """What those notes mean that are written before *until_ms*, in order of arrival."""
     rng = run.rng(department.name, "arrivals")
     for arrival in arrivals(rng, run.start_ms, run.end_ms, department.arrivals_per_hour):
+        if arrival.time_ms >= until_ms:
+            return
         device = department.device(arrival.number)
         yield NoteTruth(device, Numbered(device).next_id("note"), arrival.acuity)
 

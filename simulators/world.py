@@ -105,8 +105,12 @@ class World:
         """What goes out by way of *path*, and where connections break; *stop* as for `messages`."""
         return path.through(self.messages(stop))
 
-    def truth(self, site: str) -> Truth:
-        """What is really wrong, and from when it shows."""
+    def truth(self, site: str, until_ms: int | None = None) -> Truth:
+        """What is really wrong, and from when it shows; of a run that was stopped at *until_ms*, until then.
+
+        Without the counts of the path, which are only known when the run is over.
+        """
+        end_ms = self.end_ms if until_ms is None else min(self.end_ms, until_ms)
         intervals: list[Interval] = []
         for device, origin, _ in self._lasting:
             for episode in self._episodes(device, origin):
@@ -115,7 +119,7 @@ class World:
         intervals.sort(key=lambda interval: (interval.visible_from, interval.device))
         notes: list[NoteTruth] = []
         for department in self.scenario.emergency:
-            notes += door_truth(self._run, department)
+            notes += door_truth(self._run, department, end_ms)
         devices = [Device(device, kind) for device, kind in self.kinds.items()]
         devices += [Device(note.device, "arrival") for note in notes]
         return Truth(
@@ -127,7 +131,7 @@ class World:
             tuple(devices),
             tuple(intervals),
             tuple(notes),
-        )
+        ).until(end_ms)
 
     def _streams(self, device: str, origin: str, kind: DeviceKind) -> Iterator[Iterator[Message]]:
         episodes = self._episodes(device, origin)
