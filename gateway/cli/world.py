@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from gateway.cli import load
 from gateway.cli.arguments import Commands, add_broker_options, address_of, positive_number
 from models.errors import UsageError
 
@@ -71,6 +72,7 @@ def _add_simulate(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--seed", type=int, help="default: the scenario's own")
     parser.add_argument("--site", help="default: a new name in each run")
     parser.add_argument("--start", metavar="TIME", help="RFC 3339 or now (default: the scenario's own)")
+    load.add_options(parser)
     parser.set_defaults(command=simulate)
 
 
@@ -118,7 +120,11 @@ def demo(chosen: argparse.Namespace) -> int:
 
 
 def simulate(chosen: argparse.Namespace) -> int:
-    """Plays a scenario."""
+    """Plays a scenario, or loads a gateway with it."""
+    if chosen.load is not None:
+        return load.load(chosen)
+    if chosen.seconds is not None or chosen.json:
+        raise UsageError("--for and --json are for a load test: add --load RATE.")
     from gateway.access import access_to
     from gateway.signals import stop_flag
     from simulators.simulate import simulate as play
