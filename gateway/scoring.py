@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gateway.config import choose_agents, load_config
@@ -23,13 +23,19 @@ def agent_kinds(config: Path | None) -> Mapping[str, str]:
     return {agent.name: agent.kind for agent in choose_agents(load_config(config))}
 
 
-def judge_recording(truth: Truth, recording: Path, kinds: Mapping[str, str]) -> tuple[Run, Signals]:
-    """The recording in a file against *truth*, and the signals to draw. Raises `UsageError`."""
+def judge_recordings(
+    truth: Truth, recordings: Sequence[Path], kinds: Mapping[str, str]
+) -> tuple[Run, Signals]:
+    """One run, in one file or in several (inputs, then outputs), against *truth*, and the signals to draw.
+
+    Raises `UsageError`.
+    """
     signals = Signals(truth.site)
 
     def messages() -> Iterator[tuple[str, bytes]]:
-        for received in read_recording(recording):
-            signals.came(received.topic, received.payload)
-            yield received.topic, received.payload
+        for recording in recordings:
+            for received in read_recording(recording):
+                signals.came(received.topic, received.payload)
+                yield received.topic, received.payload
 
     return judge(truth, messages(), kinds), signals

@@ -17,17 +17,17 @@ GRACE_MINUTES = 30.0
 an alert may rightly come, or stay, a little later."""
 GRACE_MS = round(GRACE_MINUTES * 60_000)
 
-Verdict = Literal["true", "early", "beside", "artefact", "false"]
+Verdict = Literal["true", "early", "beside", "provoked", "false"]
 """What an alert was worth, best first:
 
 - true: on while something of its kind showed, or in the grace after
 - early: on while that grew, and over before anybody could have seen it
 - beside: something is wrong with the device, but nothing that this agent reads
-- artefact: false, and raised while an artefact spoilt what its agent reads
+- provoked: false, and on while an artefact spoilt what its agent reads, or something harmless showed there
 - false: nothing is wrong with the device
 """
-VERDICTS: tuple[Verdict, ...] = ("true", "early", "beside", "artefact", "false")
-FALSE: tuple[Verdict, ...] = ("artefact", "false")
+VERDICTS: tuple[Verdict, ...] = ("true", "early", "beside", "provoked", "false")
+FALSE: tuple[Verdict, ...] = ("provoked", "false")
 """The verdicts that make an alert a false one."""
 
 
@@ -97,8 +97,8 @@ def verdict(period: AlertPeriod, intervals: Sequence[Interval], kinds: Mapping[s
     growing = [each for each in expected if overlaps(period, each.begins, each.until)]
     if growing:
         return "early" if any(reads(period, each, kinds) for each in growing) else "beside"
-    spoilt = (each for each in wrong if not each.alert_expected and reads(period, each, kinds))
-    return "artefact" if any(overlaps(period, each.begins, each.until) for each in spoilt) else "false"
+    harmless = (each for each in wrong if not each.alert_expected and reads(period, each, kinds))
+    return "provoked" if any(overlaps(period, each.begins, each.until) for each in harmless) else "false"
 
 
 def percentile(values: Sequence[float], percent: int) -> float | None:

@@ -33,7 +33,7 @@ class JudgedAlert:
 
 @dataclass(frozen=True, slots=True)
 class JudgedInterval:
-    """Something that was wrong, and the alerts that it led to: for an artefact false ones."""
+    """Something that was wrong, and the alerts on while it showed: for what is harmless, false ones."""
 
     interval: Interval
     alerts: tuple[AlertPeriod, ...]
@@ -96,7 +96,7 @@ def judge_heard(truth: Truth, heard: Heard, kinds: Mapping[str, str]) -> Run:
         idle_ms = 0 if is_urgent else _idle_ms(period, mine, truth.end)
         return JudgedAlert(period, worth, idle_ms)
 
-    periods = [each for each in heard.alerts.periods if each.since_ms <= truth.end]
+    periods = heard.alerts.periods
     return Run(
         truth=truth,
         alerts=tuple(judged(period) for period in periods),
@@ -123,13 +123,17 @@ def _idle_ms(period: AlertPeriod, intervals: Sequence[Interval], end_ms: int) ->
 
 @dataclass(frozen=True, slots=True)
 class WhatLine:
-    """How one sort of wrong fared: *what* is a cause, a fault or an artefact, *family* its sort."""
+    """How one sort of wrong fared: *what* is a cause, a fault or an artefact, *family* its sort.
+
+    Where no alert is *expected* (an artefact, a harmless pain) each alert is a false one.
+    """
 
     what: str
     family: str
+    expected: bool
     intervals: int
-    detected: int
-    """Of an artefact: with at least one false alert."""
+    alerted: int
+    """Those with an alert."""
     delays_ms: tuple[int, ...]
 
 
@@ -144,7 +148,7 @@ class AgentLine:
 
     @property
     def false(self) -> int:
-        """Its false alerts, those in artefacts among them."""
+        """Its false alerts, the provoked among them."""
         return sum(self.verdicts[each] for each in FALSE)
 
 
@@ -257,11 +261,12 @@ class Score:
             WhatLine(
                 what,
                 family,
+                expected=not harmless,
                 intervals=len(found),
-                detected=sum(each.detected for each in found),
+                alerted=sum(each.detected for each in found),
                 delays_ms=tuple(each.delay_ms for each in found if each.delay_ms is not None),
             )
-            for (_, family, what), found in sorted(grouped.items())
+            for (harmless, family, what), found in sorted(grouped.items())
         ]
 
     @property

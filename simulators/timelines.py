@@ -29,10 +29,10 @@ ALERT_COLOURS: dict[Verdict, str] = {
     "true": "#009e73",
     "early": "#0072b2",
     "beside": "#888888",
-    "artefact": "#cc2200",
+    "provoked": "#cc2200",
     "false": "#cc2200",
 }
-TRUTH, GROWING, ARTEFACT = "#f6cf73", "#fdf3d8", "#dcc0d8"
+TRUTH, GROWING, HARMLESS = "#f6cf73", "#fdf3d8", "#dcc0d8"
 SIGNAL = "#333333"
 NEWS2_ON = 7
 """Where the shipped NEWS2 agent alerts; drawn as a line."""
@@ -130,7 +130,7 @@ def _event_bar(axes: Axes, run: Run, judged: JudgedInterval, row: int) -> None:
     begins, visible, until = (
         _hour(run, time) for time in (interval.begins, interval.visible_from, interval.until)
     )
-    colour = TRUTH if interval.alert_expected else ARTEFACT
+    colour = TRUTH if interval.alert_expected else HARMLESS
     axes.barh(row, visible - begins, left=begins, height=0.72, color=GROWING, zorder=1)
     missed = interval.alert_expected and not judged.detected
     axes.barh(
@@ -162,7 +162,7 @@ def _shade(axes: Axes, run: Run, judged: JudgedInterval) -> None:
         _hour(run, time) for time in (interval.begins, interval.visible_from, interval.until)
     )
     axes.axvspan(begins, visible, color=GROWING, linewidth=0, zorder=0)
-    axes.axvspan(visible, until, color=TRUTH if interval.alert_expected else ARTEFACT, linewidth=0, zorder=0)
+    axes.axvspan(visible, until, color=TRUTH if interval.alert_expected else HARMLESS, linewidth=0, zorder=0)
 
 
 def _line(axes: Axes, run: Run, series: Series, *, alone: bool) -> None:
@@ -237,7 +237,7 @@ def _legend(figure: Figure) -> None:
         Patch(color=GROWING, label="grows unseen"),
         Patch(color=TRUTH, label="event shows"),
         Patch(facecolor=TRUTH, edgecolor="black", linewidth=2, label="missed"),
-        Patch(color=ARTEFACT, label="artefact"),
+        Patch(color=HARMLESS, label="artefact, harmless"),
         Patch(color=ALERT_COLOURS["true"], label="true alert"),
         Patch(color=ALERT_COLOURS["early"], label="early"),
         Patch(color=ALERT_COLOURS["beside"], label="of another sort"),

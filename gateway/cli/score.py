@@ -39,7 +39,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 def score(chosen: argparse.Namespace) -> int:
     """Prints the score, and writes the report."""
     from gateway.cli.output import table
-    from gateway.scoring import agent_kinds, judge_recording
+    from gateway.scoring import agent_kinds, judge_recordings
     from simulators.report import write_report
     from simulators.score import Score
     from simulators.score_table import as_json, tables
@@ -50,7 +50,7 @@ def score(chosen: argparse.Namespace) -> int:
         raise UsageError(f"Each --truth needs its --run: there are {counted}.")
     kinds = agent_kinds(chosen.config)
     runs = [
-        judge_recording(read_truth(truth), recording, kinds)
+        judge_recordings(read_truth(truth), [recording], kinds)
         for truth, recording in zip(chosen.truth, chosen.run, strict=True)
     ]
     scored = Score([run for run, _ in runs], kinds)
