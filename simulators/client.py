@@ -110,6 +110,11 @@ class Sessions:
         """Whether every session is connected, and subscribed where it should be."""
         return not self._restless
 
+    @property
+    def opened(self) -> int:
+        """Sessions that are connected, or were and will be again."""
+        return sum(session.has_been_ready for session in self._sessions)
+
     def __len__(self) -> int:
         return len(self._sessions)
 
@@ -124,7 +129,7 @@ class Sessions:
     def publish(self, key: str, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Sends at QoS 1 through the session of *key* (a device); False when it can take none now."""
         session = self._session(key)
-        if not session.ready or session.outstanding >= session.window:
+        if not (session.ready or session.is_cut) or session.outstanding >= session.window:
             return False
         session.outstanding += 1
         self.sent += 1

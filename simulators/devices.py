@@ -20,10 +20,10 @@ from simulators.emergency import arrivals
 from simulators.loglines import lines
 from simulators.logstorm import storm
 from simulators.messages import Message, Numbered
-from simulators.notes import Person
+from simulators.notes import Person, acuity
 from simulators.plant import Machine
 from simulators.scenario_parts import Beds, Department, Plant
-from simulators.truth import VISIBLE_SEVERITY, Episode, NoteTruth
+from simulators.truth import VISIBLE_SEVERITY, Episode
 from simulators.ward import CAUSES, Cause, Patient, Signs
 
 GRAVE_SEVERITY = 0.8
@@ -76,7 +76,8 @@ def bed(run: Run, device: str, group: Beds, episodes: Sequence[Episode]) -> Iter
         note_ms = time_ms + round(rng.uniform(0.1, 0.5) * step_ms)
         note = person.admission(signs) if index == 0 else nurse.note(signs, cause, severity, is_treated)
         if note is not None and note_ms < run.end_ms:
-            yield made.message(note_ms, "note", note)
+            level = acuity(cause, nurse.noted) if nurse.noted > 0 else acuity(None, 0.0)
+            yield made.message(note_ms, "note", note, acuity=level)
         index += 1
 
 
@@ -108,17 +109,7 @@ def door(run: Run, department: Department) -> Iterator[Message]:
     rng = run.rng(department.name, "arrivals")
     for arrival in arrivals(rng, run.start_ms, run.end_ms, department.arrivals_per_hour):
         made = Numbered(department.device(arrival.number))
-        yield made.message(arrival.time_ms, "note", arrival.payload)
-
-
-def door_truth(run: Run, department: Department, until_ms: int) -> Iterator[NoteTruth]:
-    """What those notes mean that are written before *until_ms*, in order of arrival."""
-    rng = run.rng(department.name, "arrivals")
-    for arrival in arrivals(rng, run.start_ms, run.end_ms, department.arrivals_per_hour):
-        if arrival.time_ms >= until_ms:
-            return
-        device = department.device(arrival.number)
-        yield NoteTruth(device, Numbered(device).next_id("note"), arrival.acuity)
+        yield made.message(arrival.time_ms, "note", arrival.payload, acuity=arrival.acuity)
 
 
 class _Nurse:
@@ -126,20 +117,21 @@ class _Nurse:
 
     def __init__(self, person: Person) -> None:
         self._person = person
-        self._noted = 0.0  # severity that the last note spoke of
+        self.noted = 0.0
+        """Severity that the last note spoke of."""
         self._said_treated = False
 
     def note(
         self, signs: Signs, cause: Cause | None, severity: float, is_treated: bool
     ) -> dict[str, Any] | None:
-        if cause is not None and is_treated and self._noted > 0 and not self._said_treated:
+        if cause is not None and is_treated and self.noted > 0 and not self._said_treated:
             self._said_treated = True
             return self._person.treated(signs, cause)
-        if cause is not None and not is_treated and _worse(self._noted, severity):
-            self._noted, self._said_treated = severity, False
+        if cause is not None and not is_treated and _worse(self.noted, severity):
+            self.noted, self._said_treated = severity, False
             return self._person.change(signs, cause, severity)
-        if self._noted > 0 and severity < VISIBLE_SEVERITY / 2:
-            self._noted = 0.0
+        if self.noted > 0 and severity < VISIBLE_SEVERITY / 2:
+            self.noted = 0.0
             return self._person.better(signs)
         return None
 

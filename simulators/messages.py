@@ -19,6 +19,8 @@ class Message:
     kind: Kind
     payload: dict[str, Any]
     """The contract's JSON with id, time and test."""
+    acuity: int | None = None
+    """What a note really means, 1 (most urgent) to 5; it is not sent."""
 
     @property
     def body(self) -> bytes:
@@ -38,13 +40,16 @@ class Sent(NamedTuple):
     input_id: str
     sender: str
     """The device that really sends it."""
+    acuity: int | None = None
+    """What a note that can still be read really means."""
 
 
 class Cut(NamedTuple):
-    """A device's connection breaks and is opened again."""
+    """A device's connection breaks and is opened again, alone or with a restart of the device."""
 
     time_ms: int
     sender: str
+    is_restart: bool
 
 
 def encoded(payload: dict[str, Any]) -> bytes:
@@ -64,7 +69,9 @@ class Numbered:
         self._counts[kind] += 1
         return f"{self._device}-{kind}-{self._counts[kind]}"
 
-    def message(self, time_ms: int, kind: Kind, content: dict[str, Any]) -> Message:
+    def message(
+        self, time_ms: int, kind: Kind, content: dict[str, Any], *, acuity: int | None = None
+    ) -> Message:
         """*content* with its id and time, marked as a test."""
         envelope = {"id": self.next_id(kind), "time": time_ms, "test": True}
-        return Message(time_ms, self._device, kind, envelope | content)
+        return Message(time_ms, self._device, kind, envelope | content, acuity)

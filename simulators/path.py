@@ -122,7 +122,7 @@ class FaultyPath:
         while self._on_the_way and (time_ms is None or self._on_the_way[0].time_ms < time_ms):
             due = heapq.heappop(self._on_the_way)
             if isinstance(due.item, Cut):
-                self.counts["reconnects"] += 1
+                self.counts["restarts" if due.item.is_restart else "reconnects"] += 1
             else:
                 self.counts["sent"] += 1
                 newest = self._newest.get(due.item.sender, 0)
@@ -143,6 +143,7 @@ class FaultyPath:
             self.counts["lost_in_restart"] += 1
             return
         body = encoded(payload)
+        is_whole = True
         name = sender
         for each in met.get("impersonate", ()):
             if each.victim is not None and each.strikes(message.time_ms):
@@ -150,13 +151,14 @@ class FaultyPath:
                 self.counts["impersonated"] += 1
         for each in met.get("corrupt", ()):
             if each.strikes(message.time_ms):
-                body = damaged(body, each.rng)
+                body, is_whole = damaged(body, each.rng), False
                 self.counts["corrupted"] += 1
-        if any(each.strikes(message.time_ms) for each in met.get("drop", ())):
+        if any(each.strikes(message.time_ms) for each in met.get("drop", [])):
             self.counts["dropped"] += 1
             return
         time_ms = self._held_back(met, message.time_ms)
-        sent = Sent(time_ms, name, message.kind, body, payload["id"], sender)
+        acuity = message.acuity if is_whole else None
+        sent = Sent(time_ms, name, message.kind, body, payload["id"], sender, acuity)
         self._push(time_ms, sent, self._made[sender])
         for each in met.get("duplicate", ()):
             if each.strikes(message.time_ms):
@@ -173,7 +175,6 @@ class FaultyPath:
             if each.moment_ms is None or message.time_ms < each.moment_ms:
                 continue
             if each.numbers is None:
-                self.counts["restarts"] += 1
                 each.numbers = Numbered(message.device)
             if message.time_ms < each.moment_ms + round((each.fault.seconds or 0.0) * 1000):
                 return None
@@ -203,7 +204,7 @@ class FaultyPath:
         for what in MOMENTS:
             for each in met.get(what, ()):
                 if each.moment_ms is not None:
-                    self._push(each.moment_ms, Cut(each.moment_ms, device))
+                    self._push(each.moment_ms, Cut(each.moment_ms, device, what == "restart"))
 
     def _met_by(self, device: str) -> Mapping[PathFaultName, Sequence[_AtDevice]]:
         """The faults that *device* meets."""

@@ -30,9 +30,9 @@ PathFaultName = Literal[
     "delay", "reorder", "duplicate", "drop", "corrupt", "skew", "restart", "reconnect-storm", "impersonate"
 ]
 PATH_FAULTS: tuple[PathFaultName, ...] = get_args(PathFaultName)
-NEEDS_SECONDS = ("delay", "reorder", "skew", "restart")
-TAKES_SECONDS = (*NEEDS_SECONDS, "duplicate", "reconnect-storm")
-MOMENTS = ("restart", "reconnect-storm")
+NEEDS_SECONDS: tuple[PathFaultName, ...] = ("delay", "reorder", "skew", "restart")
+TAKES_SECONDS: tuple[PathFaultName, ...] = (*NEEDS_SECONDS, "duplicate", "reconnect-storm")
+MOMENTS: tuple[PathFaultName, ...] = ("restart", "reconnect-storm")
 """Faults that happen to a device once, at a moment between `from_hours` and `to_hours`."""
 
 

@@ -69,6 +69,9 @@ class Session:
         self._opened_before = False
         self._answered = False
         self._cut = False
+        self.has_been_ready = False
+        self.is_cut = False
+        """Broken on purpose and not yet back: a device then keeps what it has to say, and so does paho."""
 
     @property
     def is_connecting(self) -> bool:
@@ -79,7 +82,7 @@ class Session:
         """Breaks the connection as a network does, without a goodbye; it is opened again after a moment."""
         sock = self.client.socket()
         if self.ready and isinstance(sock, socket.socket):
-            self._cut = True
+            self._cut = self.is_cut = True
             self.ready = False
             self.pool.restless(self)
             sock.shutdown(socket.SHUT_RDWR)  # the next read finds the end and paho says it is disconnected
@@ -155,7 +158,7 @@ class Session:
                 self._is_ready()
 
     def _is_ready(self) -> None:
-        self.ready = True
+        self.ready, self.has_been_ready, self.is_cut = True, True, False
         self.pool.settled(self)
 
     def _on_disconnect(self, *_details: object) -> None:

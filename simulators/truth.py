@@ -162,13 +162,32 @@ class Truth:
         return replace(self, end=end_ms, intervals=clipped)
 
     def write(self, path: Path) -> None:
-        """As one JSON object; times are epoch milliseconds."""
-        row: dict[str, Any] = {"format": FORMAT, **asdict(self)}
-        row["intervals"] = [
-            {("class" if key == "family" else key): value for key, value in each.items()}
-            for each in row["intervals"]
-        ]
-        path.write_text(json.dumps(row, indent=1) + "\n", "utf-8")
+        """As one JSON object with a line for each device, interval and note; times are epoch milliseconds."""
+        facts = {
+            "format": FORMAT,
+            "scenario": self.scenario,
+            "seed": self.seed,
+            "site": self.site,
+            "start": self.start,
+            "end": self.end,
+            "path": dict(self.path),
+        }
+        lists: dict[str, list[dict[str, Any]]] = {
+            "devices": [{"name": each.name, "kind": each.kind} for each in self.devices],
+            "intervals": [_interval_row(each) for each in self.intervals],
+            "notes": [asdict(each) for each in self.notes],
+        }
+        lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in facts.items()]
+        for key, rows in lists.items():
+            inner = ",\n  ".join(json.dumps(row) for row in rows)
+            lines.append(f"{json.dumps(key)}: [" + (f"\n  {inner}\n " if rows else "") + "]")
+        path.write_text("{\n " + ",\n ".join(lines) + "\n}\n", "utf-8")
+
+
+def _interval_row(interval: Interval) -> dict[str, Any]:
+    row = asdict(interval)
+    row["class"] = row.pop("family")
+    return row
 
 
 _TRUTH = TypeAdapter(Truth)

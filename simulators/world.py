@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from models.errors import UsageError
-from simulators.devices import Run, bed, door, door_truth, logs, sensors
+from simulators.devices import Run, bed, door, logs, sensors
 from simulators.messages import Cut, Message, Sent
 from simulators.path import FaultyPath, without_cuts
 from simulators.scenario_parts import Beds, Event, Plant, Scenario
@@ -61,6 +61,7 @@ class World:
         if devices is not None and not declared:
             raise UsageError(f"The scenario {name} has neither beds nor machines to multiply.")
         wanted = len(declared) if devices is None else devices
+        self._is_multiplied = wanted > len(declared)
         self._lasting = tuple(_copy(declared, index) for index in range(wanted))
 
     @property
@@ -117,11 +118,13 @@ class World:
                 interval = episode.interval(self.end_ms)
                 intervals += [interval] if interval is not None else []
         intervals.sort(key=lambda interval: (interval.visible_from, interval.device))
-        notes: list[NoteTruth] = []
+        kinds = self.kinds
+        devices = [Device(device, kind) for device, kind in kinds.items()]
         for department in self.scenario.emergency:
-            notes += door_truth(self._run, department, end_ms)
-        devices = [Device(device, kind) for device, kind in self.kinds.items()]
-        devices += [Device(note.device, "arrival") for note in notes]
+            came = (message for message in door(self._run, department) if message.time_ms < end_ms)
+            devices += [Device(message.device, "arrival") for message in came]
+        # A copy of a note means the same: each counts once, where it came first.
+        notes = dict.fromkeys(note for time_ms, note in self._notes() if time_ms < end_ms)
         return Truth(
             self.name,
             self.seed,
@@ -132,6 +135,27 @@ class World:
             tuple(intervals),
             tuple(notes),
         ).until(end_ms)
+
+    def _notes(self) -> Iterator[tuple[int, NoteTruth]]:
+        """When the notes that can be read are sent, and what they mean; the beds' only as they are declared.
+
+        A note's id and name can change on a faulty path, so there everything is played for it.
+        """
+        if self.scenario.faults and not self._is_multiplied:
+            sent: Iterator[Sent | Message] = self.sent()
+        else:
+            sent = chain.from_iterable(door(self._run, department) for department in self.scenario.emergency)
+            if not self._is_multiplied:
+                beds = (
+                    bed(self._run, device, self._groups[origin], self._episodes(device, origin))
+                    for device, origin, kind in self._lasting
+                    if kind == "bed"
+                )
+                sent = chain(sent, *beds)
+        for each in sent:
+            if each.acuity is not None:
+                input_id = each.input_id if isinstance(each, Sent) else each.payload["id"]
+                yield each.time_ms, NoteTruth(each.device, input_id, each.acuity)
 
     def _streams(self, device: str, origin: str, kind: DeviceKind) -> Iterator[Iterator[Message]]:
         episodes = self._episodes(device, origin)
