@@ -156,20 +156,25 @@ class Answers:
         try:
             event = json.loads(payload)
             event_id, input_id = event["id"], event["data"]["input"]["id"]
-            stream, _, number = input_id.rpartition("-")
-            intended_s = self._intended[stream][int(number) - 1]
-        except (ValueError, KeyError, TypeError, IndexError):
+            stream, _, digits = input_id.rpartition("-")
+            number = int(digits)
+            intended = self._intended[stream]
+        except (ValueError, KeyError, TypeError, AttributeError):
             self.unreadable += 1
             return
+        if not 1 <= number <= len(intended):
+            self.unreadable += 1
+            return
+        taken_s = at_s - intended[number - 1]
         state = self._agents.get(agent)
         if state is None:
             state = self._agents[agent] = _Agent(kind=stream.rpartition("-")[2])
         if what == "alert":
             if event_id not in self._alerts:  # the same one comes again after each connection
                 self._alerts.add(event_id)
-                state.alert.add(at_s - intended_s)
-        elif state.devices.setdefault(device, Sequence()).came(int(number)):
-            state.classification.add(at_s - intended_s)
+                state.alert.add(taken_s)
+        elif state.devices.setdefault(device, Sequence()).came(number):
+            state.classification.add(taken_s)
 
     @property
     def owed(self) -> int:
