@@ -9,8 +9,8 @@ Data only; `ward.py` plays them. `docs/simulators.md` has the same numbers as a 
   heart and the pressure driven up; confusion with the rising CO2 comes late;
 - bleed: the classes of haemorrhage of ATLS (class III: heart rate 120 to 140, breathing 30 to 40, pressure
   falls; pressure holds through classes I and II);
-- opioid: breathing below 10 and falling consciousness together define the poisoning (Boyer, NEJM 2012); the
-  saturation follows the breathing, heart and pressure fall a little;
+- opioid: 12 breaths a minute or fewer with stupor point to the poisoning (Boyer, NEJM 2012); the saturation
+  follows the breathing, heart and pressure fall a little;
 - heart failure: acute pulmonary oedema with high pressure, breathing above 25, saturation below 90 % (ESC
   guideline 2021, its criteria of respiratory failure);
 - arrhythmia: a fast rhythm around 150 per minute that the body no longer bears: falling pressure,

@@ -21,9 +21,9 @@ MS_PER_HOUR = 3_600_000
 BUSIEST_HOUR = 15.0
 """Hour of the day (UTC, as all of the simulated day) with most arrivals…"""
 RHYTHM = 0.6
-"""…and by how much it lies above the mean; the hour half a day later lies as much below. Departments see
-three to four times as many people around noon and in the evening as before dawn (McCarthy et al., Ann Emerg
-Med 2008)."""
+"""…and by how much it lies above the mean; the hour half a day later lies as much below. That departments are
+several times as busy by day as before dawn is well known (McCarthy et al., Acad Emerg Med 2008); the two
+numbers are ours."""
 EXTRAS = Extras(denial=0.12, history=0.06, onset=0.12)
 """Most triage complaints are the complaint and nothing else."""
 NO_SATURATION_SHARE = 0.3

@@ -100,7 +100,7 @@ class Patient:
             "hr": _within(rng.gauss(78, 10), 56, 98),
             "rr": _within(rng.gauss(16.8, 1.6), 13, 20),
             "spo2": _within(rng.gauss(97.4 - 0.03 * max(0, age - 40), 0.9), 94.5, 99),
-            "sbp": _within(rng.gauss(102 + 0.5 * age, 13), 106, 175),
+            "sbp": _within(rng.gauss(102 + 0.5 * age, 16), 103, 185),
             "temp": _within(rng.gauss(36.75 - (0.2 if age > 65 else 0.0), 0.25), 36.2, 37.4),
         }
         self._normal["dbp"] = self._normal["sbp"] * rng.uniform(0.54, 0.66) * (1 - 0.002 * max(0, age - 60))
