@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.errors import UsageError
 from simulators.score import Run, Score
-from simulators.score_table import Table, tables
+from simulators.score_table import Table, acuity_table, share, tables
 from simulators.signals import Signals
 from simulators.timelines import overview, ranked, timeline
 
@@ -25,6 +25,13 @@ th { vertical-align: bottom; background: #f4f4f4 } th:first-child, td:first-chil
 img { max-width: 100%; display: block }
 .said { font-size: 1.25em } .wrong { color: #b01c00; font-weight: 600 }
 p.caption { color: #555; margin: .2em 0 } .wide { overflow-x: auto }
+.acuity tr:nth-child(-n+2) td:nth-child(n+4) { background: #f7c6bb }
+.acuity tr:nth-child(n+3) td:nth-child(2), .acuity tr:nth-child(n+3) td:nth-child(3) { background: #fdf0cf }
+.acuity tr:nth-child(1) td:nth-child(2) { background: #c4e8d8 }
+.acuity tr:nth-child(2) td:nth-child(3) { background: #c4e8d8 }
+.acuity tr:nth-child(3) td:nth-child(4) { background: #c4e8d8 }
+.acuity tr:nth-child(4) td:nth-child(5) { background: #c4e8d8 }
+.acuity tr:nth-child(5) td:nth-child(6) { background: #c4e8d8 }
 """
 
 
@@ -57,8 +64,10 @@ def _run(run: Run, signals: Signals, score: Score) -> Iterator[str]:
     """One run's overview, and the timelines of the devices that it shows most of."""
     yield f"<h2>{escape(run.truth.scenario)}</h2>"
     yield _sentence(Score([run], score.kinds))
+    if run.notes.total:
+        yield _table(acuity_table(run.notes))
     if (picture := overview(run)) is None:
-        yield "<p>No device had an event or an alert to draw.</p>"
+        yield "<p>No bed or machine had an event or an alert to draw.</p>"
         return
     yield _image(picture, f"All devices of {run.truth.scenario} with an event or an alert")
     devices = ranked(run)
@@ -75,11 +84,12 @@ def _sentence(score: Score) -> str:
     missed = ", ".join(
         f"{each.interval.what} on {each.interval.device}" for each in score.expected if not each.detected
     )
-    said = [f"{score.detected} of {len(score.expected)} events detected"]
-    said.append(f'<span class="wrong">{score.missed} missed</span>' if score.missed else "none missed")
+    said = [f"{score.detected} of {len(score.expected)} events detected"] if score.expected else ["No events"]
+    said += [f'<span class="wrong">{score.missed} missed</span>'] if score.missed else []
     said.append(f'<span class="wrong">{false} false alerts</span>' if false else "no false alert")
-    if (kappa := score.notes.kappa) is not None:
-        said.append(f"notes: kappa {kappa:.2f}")
+    notes = score.notes
+    if notes.kappa is not None:
+        said.append(f"{share(notes.urgent_found)} of the urgent notes found, kappa {notes.kappa:.2f}")
     detail = f"<br>Missed: {escape(missed)}." if missed else ""
     return f'<p class="said">{", ".join(said)}.{detail}</p>'
 
@@ -89,9 +99,10 @@ def _table(table: Table) -> str:
     rows = "".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
     )
+    kind = "acuity" if table.columns[0] == "true acuity" else "plain"
     return (
         f'<h3>{escape(table.title)}</h3><p class="caption">{escape(table.caption)}</p>'
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<div class="wide"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 

@@ -40,6 +40,11 @@ class NotesScore:
         return int(self.matrix.sum())
 
     @property
+    def total(self) -> int:
+        """All notes whose true acuity is known."""
+        return self.answered + self.declined + self.unanswered
+
+    @property
     def agreement(self) -> float | None:
         """Share of the answered ones with the true acuity."""
         return self._share(int(np.trace(self.matrix)), self.answered)

@@ -35,8 +35,8 @@ def tables(runs: Sequence[Run], score: Score) -> list[Table]:
     found = [_scenarios(each), _by_what(score), _by_agent(score), _messages(each)]
     if any(run.truth.notes for run in runs):
         found += [
-            _notes([(name, one.notes) for name, one in each if _count(one.notes)]),
-            _matrix(score.notes),
+            _notes([(name, one.notes) for name, one in each if one.notes.total]),
+            acuity_table(score.notes),
         ]
     found.append(_path(runs))
     return [table for table in found if table.rows]
@@ -185,9 +185,10 @@ def _notes(scores: Sequence[tuple[str, NotesScore]]) -> Table:
     )
 
 
-def _matrix(notes: NotesScore) -> Table:
+def acuity_table(notes: NotesScore) -> Table:
+    """The confusion matrix."""
     return Table(
-        "Acuity of all notes",
+        "Acuity of notes",
         "Rows: the true acuity. Columns: the label. 1 is most urgent; right of the diagonal is under-triage.",
         ("true acuity", *(f"label {level}" for level in range(1, LEVELS + 1))),
         tuple(
@@ -273,10 +274,6 @@ def _values(score: Score) -> dict[str, Any]:
             "urgent_right": notes.urgent_right,
         },
     }
-
-
-def _count(notes: NotesScore) -> int:
-    return notes.answered + notes.declined + notes.unanswered
 
 
 def _minutes(milliseconds: float | None) -> float | None:
