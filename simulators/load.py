@@ -25,13 +25,12 @@ from simulators.client import Sessions
 from simulators.latency import Answers, Histogram
 from simulators.load_report import LoadReport
 from simulators.messages import Message, encoded
-from simulators.play import TOPIC
+from simulators.play import POOL, TOPIC
 
 PREPARED = 20_000
 """Messages of the scenario that are made beforehand and then sent over and over, with new ids and times."""
 MOST_MESSAGES = 20_000_000
 """In one load: its intended times take 160 MB."""
-SESSIONS = 8
 WINDOW = 5_000
 """Unacknowledged messages a session: an open loop must not wait for them. A broker can allow fewer."""
 LEAD_SECONDS = 0.2
@@ -66,6 +65,8 @@ def load(
     rate: float,
     seconds: float,
     site: str,
+    keys: Sequence[str] | None = None,
+    count: int = POOL,
     stop: Callable[[], bool],
     say: Callable[[str], None],
 ) -> LoadReport:
@@ -73,6 +74,7 @@ def load(
 
     Their `time` is the wall clock's at the intended instant, so that a gateway on either clock takes them.
     Each id ends in a number that rises by one for each device and kind, and `seq` by one for each device.
+    *keys* are devices with a session of their own; without them all share *count* sessions.
     Raises `UsageError`, `BrokerRefused`; a broker that is away is said and tried again.
     """
     total = checked_total(rate, seconds)
@@ -84,7 +86,7 @@ def load(
 
     with (
         Sessions(
-            access, count=SESSIONS, window=WINDOW, client_id=client_id, rng=random.Random(), say=say
+            access, keys=keys, count=count, window=WINDOW, client_id=client_id, rng=random.Random(), say=say
         ) as publisher,
         Sessions(
             access,

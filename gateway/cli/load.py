@@ -44,12 +44,16 @@ def load(chosen: argparse.Namespace) -> int:
     from gateway.signals import stop_flag
     from simulators.load import load as play
     from simulators.play import checked_site
+    from simulators.resources import allow_sessions
     from simulators.scenario import load_scenario
+    from simulators.simulate import session_plan
     from simulators.world import World
 
     if chosen.truth is not None or chosen.start is not None:
         raise UsageError("A load keeps to the clock: it has no --truth and no --start.")
-    world = World(*load_scenario(chosen.scenario), seed=chosen.seed)
+    world = World(*load_scenario(chosen.scenario), seed=chosen.seed, devices=chosen.devices)
+    keys, count = session_plan(chosen.sessions, world)
+    allow_sessions(len(keys or ()) or count)
     with stop_flag() as stopping:
         report = play(
             world.messages(stopping),
@@ -57,6 +61,8 @@ def load(chosen: argparse.Namespace) -> int:
             rate=chosen.load,
             seconds=chosen.seconds or DEFAULT_SECONDS,
             site=checked_site(chosen.site or f"load-{secrets.token_hex(3)}"),
+            keys=keys,
+            count=count,
             stop=stopping,
             say=lambda sentence: print(sentence, file=sys.stderr, flush=True),
         )
