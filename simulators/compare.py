@@ -14,16 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from models.bounds import possible
 from models.datasets import data_directory, rows
 from models.errors import EdgewardError, UsageError
+from simulators.compare_words import shared_words, words_table
+from simulators.samples import SIGNS, TIES, Sample, quantile_table, sample, tie_table
 from simulators.scenario import load_scenario
 from simulators.world import World
 
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 WARD_SEEDS = range(10)
 """Each a quiet ward of 20 patients: 200 patients, as many beds as a hospital may have."""
 DEPARTMENT_SEEDS = range(5)
@@ -32,63 +29,8 @@ WIDER, NARROWER = 1.4, 0.7
 """A range from the 5 % to the 95 % quantile this many times as wide as the real one is named."""
 TIED_APART = 0.2
 """A correlation that lies this far from the real one is named."""
-ENOUGH = 50
-"""Fewer readings than this are not compared."""
 BEGIN = "<!-- written by python -m simulators.compare: begin -->"
 END = "<!-- end -->"
-
-Readings = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Sign:
-    """One vital sign in tables: its unit, decimals, and how far apart two medians are worth a word."""
-
-    field: str
-    title: str
-    unit: str
-    decimals: int
-    notable: float
-
-
-SIGNS = (
-    Sign("hr", "heart rate", "/min", 0, 4),
-    Sign("rr", "breathing", "/min", 0, 2),
-    Sign("spo2", "saturation", "%", 0, 1),
-    Sign("sbp", "systolic pressure", "mmHg", 0, 6),
-    Sign("dbp", "diastolic pressure", "mmHg", 0, 5),
-    Sign("temp", "temperature", "°C", 1, 0.25),
-)
-TIES = (("hr", "rr"), ("hr", "temp"), ("hr", "sbp"), ("sbp", "dbp"), ("rr", "spo2"))
-"""Pairs whose correlation is told."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)  # by identity: arrays have no truth of their own
-class Sample:
-    """Vital signs of many people, a set in each row, NaN where something was not measured."""
-
-    name: str
-    readings: Readings
-    """One column for each of `SIGNS`."""
-
-    def of(self, field: str) -> Readings:
-        """All readings of one vital sign."""
-        column: Readings = self.readings[:, [sign.field for sign in SIGNS].index(field)]
-        return column[~np.isnan(column)]
-
-    def quantiles(self, field: str) -> Readings | None:
-        """The `QUANTILES`, each a value that was read; None where there are too few."""
-        found = self.of(field)
-        if len(found) < ENOUGH:
-            return None
-        return np.asarray(np.quantile(found, QUANTILES, method="inverted_cdf"))
-
-    def correlation(self, one: str, other: str) -> float | None:
-        """Pearson's, over the sets that have both; None where there are too few."""
-        fields = [sign.field for sign in SIGNS]
-        pair = self.readings[:, [fields.index(one), fields.index(other)]]
-        pair = pair[~np.isnan(pair).any(axis=1)]
-        return float(np.asarray(np.corrcoef(pair.T))[0, 1]) if len(pair) >= ENOUGH else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +43,6 @@ class Pair:
     """Why a vital sign differs, as far as we know, by field."""
 
 
-def sample(name: str, payloads: Iterable[Mapping[str, Any]]) -> Sample:
-    """*payloads* are vital signs in the contract's JSON; impossible values count as not measured."""
-    table = [
-        [
-            float(value)
-            if isinstance(value := vitals.get(sign.field), int | float) and possible(sign.field, value)
-            else np.nan
-            for sign in SIGNS
-        ]
-        for vitals in payloads
-    ]
-    return Sample(name, np.array(table, dtype=np.float64).reshape(-1, len(SIGNS)))
-
-
 def quiet_ward(seeds: Iterable[int] = WARD_SEEDS) -> Sample:
     """The vital signs of well patients: the scenario `quiet-ward`, once for each seed."""
     return sample("quiet ward (simulated)", _played("quiet-ward", "vitals", seeds))
@@ -124,6 +52,12 @@ def department(seeds: Iterable[int] = DEPARTMENT_SEEDS) -> Sample:
     """The vital signs on triage notes: the scenario `busy-emergency`, once for each seed."""
     notes = _played("busy-emergency", "note", seeds)
     return sample("emergency department (simulated)", (note["vitals"] for note in notes))
+
+
+def triage_texts(directory: Path) -> tuple[list[str], list[str]]:
+    """What simulated and real triage notes say. Raises `DataMissing`."""
+    simulated = [note["text"] for note in _played("busy-emergency", "note", DEPARTMENT_SEEDS)]
+    return simulated, [row.payload["text"] for row in rows("ktas-triage", directory)]
 
 
 def _played(scenario: str, kind: str, seeds: Iterable[int]) -> Iterator[dict[str, Any]]:
@@ -172,33 +106,14 @@ WHY_INTENSIVE: Mapping[str, str] = {
 """Reasons are our reading of how the data came about, not found in the data."""
 
 
-def quantile_table(samples: Sequence[Sample]) -> str:
-    """The quantiles of every vital sign in every sample, as Markdown."""
-    lines = [
-        "| | sample | n | " + " | ".join(f"{q:.0%}" for q in QUANTILES) + " |",
-        "|---|---|--:|" + "--:|" * len(QUANTILES),
-    ]
-    for sign in SIGNS:
-        title = f"{sign.title}, {sign.unit}"
-        for each in samples:
-            found = each.quantiles(sign.field)
-            told = ["–"] * len(QUANTILES) if found is None else [f"{q:.{sign.decimals}f}" for q in found]
-            lines.append(f"| {title} | {each.name} | {len(each.of(sign.field)):,} | {' | '.join(told)} |")
-            title = ""
-    return "\n".join(lines)
+WORDS = """The simulated notes know {ours:.0%} of the words of the real ones, and {theirs:.0%} of their own
+words are among those (words count as often as they are written). They say more than real ones do, on
+purpose: what is denied or was long ago is what a model must not fall for."""
 
 
-def tie_table(samples: Sequence[Sample]) -> str:
-    """How vital signs of one set move together in every sample, as Markdown."""
-    lines = [
-        "| sample | " + " | ".join(f"{one}, {other}" for one, other in TIES) + " |",
-        "|---|" + "--:|" * len(TIES),
-    ]
-    for each in samples:
-        found = (each.correlation(one, other) for one, other in TIES)
-        told = ("–" if value is None else f"{value:+.2f}" for value in found)
-        lines.append(f"| {each.name} | {' | '.join(told)} |")
-    return "\n".join(lines)
+def every_sample(compared: Sequence[Pair]) -> list[Sample]:
+    """The samples of *compared*, each once, in order."""
+    return list(dict.fromkeys(each for pair in compared for each in (pair.simulated, pair.real)))
 
 
 def differences(pair: Pair) -> list[str]:
@@ -229,9 +144,13 @@ def differences(pair: Pair) -> list[str]:
     return said
 
 
-def page(compared: Sequence[Pair], picture: str) -> str:
-    """The marked part of the page: tables, *picture* (its path from the page) and differences."""
-    samples = list(dict.fromkeys(each for pair in compared for each in (pair.simulated, pair.real)))
+def page(compared: Sequence[Pair], texts: tuple[list[str], list[str]], picture: str) -> str:
+    """The marked part of the page: tables, *picture* (its path from the page) and differences.
+
+    *texts* are simulated and real triage notes.
+    """
+    samples = every_sample(compared)
+    ours, theirs = shared_words(*texts)
     parts = [
         quantile_table(samples),
         "How much the vital signs of one set move together (Pearson's correlation):",
@@ -241,6 +160,11 @@ def page(compared: Sequence[Pair], picture: str) -> str:
     for pair in compared:
         parts.append(f"**{pair.simulated.name} against {pair.real.name}.**")
         parts.append("\n".join(f"- {each}" for each in differences(pair)) or "Nothing differs enough.")
+    parts += [
+        "**Words of triage notes.**",
+        words_table(*texts),
+        WORDS.format(ours=ours, theirs=theirs),
+    ]
     return "\n\n".join(parts)
 
 
@@ -265,8 +189,9 @@ def write(folder: Path, directory: Path) -> None:
     compared = pairs(directory)
     picture = Path("figures") / "vitals.png"
     (folder / picture).parent.mkdir(parents=True, exist_ok=True)
-    draw(compared, folder / picture)
-    file.write_text(renewed(text, page(compared, picture.as_posix())), "utf-8")
+    draw(every_sample(compared), folder / picture)
+    part = page(compared, triage_texts(directory), picture.as_posix())
+    file.write_text(renewed(text, part), "utf-8")
 
 
 def main(arguments: Sequence[str]) -> int:

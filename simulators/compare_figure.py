@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from models.errors import UsageError
-from simulators.compare import ENOUGH, SIGNS, Pair, Sample
+from simulators.samples import ENOUGH, SIGNS, Sample
 
 INCHES = (10.0, 5.6)
 DOTS_PER_INCH = 90
@@ -32,17 +32,14 @@ STYLES = (
 )
 
 
-def draw(compared: Sequence[Pair], file: Path) -> None:
-    """Writes the picture as PNG. Raises `UsageError` where matplotlib is not installed."""
+def draw(samples: Sequence[Sample], file: Path) -> None:
+    """Writes the picture of up to five *samples* as PNG. Raises `UsageError` without matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         message = "The picture is drawn by matplotlib: install Edgeward with the extra `score`."
         raise UsageError(message) from error
-    samples: list[Sample] = list(
-        dict.fromkeys(each for pair in compared for each in (pair.simulated, pair.real))
-    )
     figure = Figure(figsize=INCHES, dpi=DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     plots = figure.subplots(2, 3)
@@ -69,6 +66,5 @@ def draw(compared: Sequence[Pair], file: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = plots.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    figure.savefig(
-        file, metadata={"Software": None}
-    )  # no version, so that the file changes with the data alone
+    # Without matplotlib's version in it, the file changes with the data alone.
+    figure.savefig(file, metadata={"Software": None})

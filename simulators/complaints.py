@@ -8,6 +8,7 @@ PLOS ONE 2019); no record is copied. Acuities are the five levels of the Korean 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ class Complaint:
     """One reason to come, in several wordings, and what the vital signs then look like."""
 
     wordings: tuple[str, ...]
+    """With `{limb}` and the other names of `PLACES` where any such place fits."""
     cause: Cause | None = None
     severity: tuple[float, float] = (0.0, 0.0)
     """Of the cause, lowest and highest."""
@@ -69,12 +71,17 @@ COMPLAINTS: Mapping[int, Sequence[Complaint]] = {
         ),
         Complaint(("dyspnea, orthopnea", "pulmonary edema"), "heart-failure", (0.45, 0.8), ages=(50, 95)),
         Complaint(
-            ("left side weakness", "right side weakness", "facial palsy, slurred speech"), ages=(45, 95)
+            ("{side} side weakness", "hemiparesis", "facial palsy, slurred speech", "dysarthria"),
+            ages=(45, 95),
         ),
-        Complaint(("mental change", "confused mentality", "drowsy mentality"), mind="V", ages=(45, 95)),
+        Complaint(
+            ("mental change", "altered mental state", "confused mentality", "drowsy mentality"),
+            mind="V",
+            ages=(45, 95),
+        ),
         Complaint(("hematemesis", "hematochezia, dizziness", "melena, syncope"), "bleed", (0.4, 0.7)),
         Complaint(("fever, drowsy", "fever and hypotension", "fever, mental change"), "sepsis", (0.65, 0.85)),
-        Complaint(("seizure", "seizure, postictal"), mind="V"),
+        Complaint(("seizure", "convulsion", "seizure, postictal"), mind="V"),
         Complaint(("sudden severe headache", "thunderclap headache"), "pain", (0.5, 0.9), pain=(7, 10)),
         Complaint(("drug intoxication", "drug overdose", "took sleeping pills"), "opioid", (0.45, 0.6)),
         Complaint(
@@ -86,7 +93,8 @@ COMPLAINTS: Mapping[int, Sequence[Complaint]] = {
             (
                 "abdominal pain",
                 "epigastric pain",
-                "right lower quadrant pain",
+                "{quadrant} quadrant pain",
+                "diffuse abdominal pain",
                 "low abdominal pain",
                 "flank pain",
             ),
@@ -106,7 +114,9 @@ COMPLAINTS: Mapping[int, Sequence[Complaint]] = {
         Complaint(("vomiting", "nausea and vomiting", "diarrhea, vomiting"), pain=(0, 4)),
         Complaint(("palpitation", "irregular heart beat"), "arrhythmia", (0.1, 0.35)),
         Complaint(
-            ("open wound", "scalp laceration", "deep laceration of the hand"), pain=(2, 5), injury=True
+            ("open wound", "{face} laceration, deep", "deep laceration of the {limb}", "{side} {limb} burn"),
+            pain=(2, 5),
+            injury=True,
         ),
         Complaint(
             ("hip pain after a fall", "fall, back pain"),
@@ -122,23 +132,34 @@ COMPLAINTS: Mapping[int, Sequence[Complaint]] = {
     4: (
         Complaint(("headache", "mild headache"), pain=(2, 5)),
         Complaint(("abdominal pain", "abdominal discomfort", "indigestion"), pain=(1, 4)),
-        Complaint(("low back pain", "back pain", "lumbago"), pain=(2, 6)),
+        Complaint(("low back pain", "back pain", "lumbago", "post neck pain"), pain=(2, 6)),
         Complaint(
-            ("ankle pain", "wrist injury", "knee pain", "shoulder pain", "ankle sprain"),
+            ("{limb} pain", "{side} {limb} pain", "{limb} injury", "{side} {limb} injury", "ankle sprain"),
             pain=(2, 6),
             injury=True,
         ),
         Complaint(
-            ("laceration", "finger laceration", "lip laceration", "open wound"), pain=(1, 4), injury=True
+            ("laceration", "finger laceration", "{face} laceration", "open wound", "{side} {limb} wound"),
+            pain=(1, 4),
+            injury=True,
         ),
         Complaint(
-            ("sore throat", "cough", "cough and sputum", "common cold"), "fever", (0.0, 0.3), pain=(0, 3)
+            ("sore throat", "cough", "cough and sputum", "common cold", "myalgia"),
+            "fever",
+            (0.0, 0.3),
+            pain=(0, 3),
         ),
         Complaint(("urticaria", "skin rash", "allergic reaction")),
         Complaint(("diarrhea", "vomiting"), pain=(0, 3)),
         Complaint(("dysuria", "voiding difficulty", "urinary frequency"), pain=(0, 4)),
-        Complaint(("foreign body sense", "eye pain", "eye injury"), pain=(1, 4)),
-        Complaint(("leg swelling", "leg edema", "tingling sense"), pain=(0, 3)),
+        Complaint(
+            ("foreign body sense", "ocular pain", "{side} eye pain", "eye injury", "blurred vision"),
+            pain=(1, 4),
+        ),
+        Complaint(
+            ("leg swelling", "{side} {limb} edema", "tingling sense", "numbness", "{side} {limb} numbness"),
+            pain=(0, 3),
+        ),
         Complaint(("epistaxis", "nose bleeding")),
         Complaint(
             ("neck pain after a traffic accident", "traffic accident, neck pain"), pain=(1, 4), injury=True
@@ -156,6 +177,14 @@ COMPLAINTS: Mapping[int, Sequence[Complaint]] = {
 
 ACUITY_WEIGHTS: Mapping[int, int] = {1: 20, 2: 165, 3: 365, 4: 344, 5: 56}
 """How often each acuity comes: the experts' levels in 950 triage records (ktas-triage; Moon et al. 2019)."""
+
+PLACES: Mapping[str, tuple[str, ...]] = {
+    "limb": ("arm", "forearm", "elbow", "wrist", "hand", "shoulder", "leg", "knee", "ankle", "foot"),
+    "face": ("scalp", "forehead", "eyebrow", "eyelid", "lip", "chin", "ear"),
+    "side": ("left", "right"),
+    "quadrant": ("right lower", "right upper", "left lower", "left upper"),
+}
+"""Places of the body that a wording names one of."""
 
 HISTORIES = (
     "hypertension",
@@ -177,3 +206,8 @@ ONSETS = (
     "suddenly",
     "worse today",
 )
+
+
+def placed(wording: str, rng: random.Random) -> str:
+    """*wording* with a place of the body for each name in braces."""
+    return wording.format_map({name: rng.choice(places) for name, places in PLACES.items()})

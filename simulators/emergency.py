@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from simulators.complaints import ACUITY_WEIGHTS, COMPLAINTS, HISTORIES, ONSETS
+from simulators.complaints import ACUITY_WEIGHTS, COMPLAINTS, HISTORIES, ONSETS, placed
 from simulators.ward import Patient, Signs
 from simulators.wording import CONCEPTS, Extras, written
 
@@ -24,7 +24,7 @@ RHYTHM = 0.6
 """…and by how much it lies above the mean; the hour half a day later lies as much below. That departments are
 several times as busy by day as before dawn is well known (McCarthy et al., Acad Emerg Med 2008); the two
 numbers are ours."""
-EXTRAS = Extras(denial=0.12, history=0.06, onset=0.12)
+EXTRAS = Extras(denial=0.1, history=0.05, onset=0.1)
 """Most triage complaints are the complaint and nothing else."""
 NO_SATURATION_SHARE = 0.3
 """Share of notes without a saturation; in the triage records one hospital of two never wrote it down."""
@@ -82,9 +82,8 @@ def _arrival(rng: random.Random, time_ms: int, number: int) -> Arrival:
     if complaint.mind is not None:
         signs = replace(signs, acvpu=complaint.mind)
     present = tuple(CONCEPTS) if complaint.mind is not None else ()  # they can't be asked
-    text = written(
-        rng.choice(complaint.wordings), rng, EXTRAS, histories=HISTORIES, onsets=ONSETS, present=present
-    )
+    wording = placed(rng.choice(complaint.wordings), rng)
+    text = written(wording, rng, EXTRAS, histories=HISTORIES, onsets=ONSETS, present=present)
     payload: dict[str, Any] = {
         "text": text,
         "age": patient.age,

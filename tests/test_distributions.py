@@ -17,20 +17,18 @@ from simulators.causes import CAUSES, EXPECTATIONS, SHIFTS
 from simulators.compare import (
     BEGIN,
     END,
-    SIGNS,
     Pair,
-    Sample,
     department,
     differences,
     main,
     page,
     pairs,
-    quantile_table,
     quiet_ward,
     renewed,
-    sample,
-    tie_table,
+    triage_texts,
 )
+from simulators.compare_words import shared_words, words_table
+from simulators.samples import SIGNS, Sample, quantile_table, sample, tie_table
 
 PAGE = Path(__file__).parent.parent / "docs" / "simulators.md"
 DATA = data_directory(os.environ)
@@ -92,6 +90,14 @@ def test_tables_have_a_row_for_each_sample() -> None:
     assert tie_table([one]).splitlines()[-1] == "| one | – | – | – | – | – |"
 
 
+def test_words_are_counted_as_often_as_they_are_written() -> None:
+    """Half of the real words are ours too, two thirds of ours are theirs; a text without words is none."""
+    assert shared_words(["chest pain", "rash"], ["Pain, chest", "knee ache", "???"]) == (0.5, 2 / 3)
+    ours, theirs = words_table(["chest pain", "rash"], ["Pain, chest", "???"]).splitlines()[2:]
+    assert ours == "| emergency department (simulated) | 2 | 1 | 1 | 1 | 2 | 2 | 0% | 0% | 100% |"
+    assert theirs == "| triage (ktas-triage) | 1 | 2 | 2 | 2 | 2 | 2 | 100% | 100% | 100% |"
+
+
 def test_only_the_marked_part_of_a_page_is_renewed() -> None:
     """What stands before and after the marks stays; a page without marks is refused."""
     assert renewed(f"a\n{BEGIN}old{END}\nb", "new") == f"a\n{BEGIN}\n\nnew\n\n{END}\nb"
@@ -111,7 +117,7 @@ def test_the_picture_is_a_png(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from simulators.compare_figure import draw
 
-    draw([Pair(quiet_ward([1]), department([1]), {})], tmp_path / "x.png")
+    draw([quiet_ward([1]), department([1])], tmp_path / "x.png")
     drawn = (tmp_path / "x.png").read_bytes()
     assert drawn.startswith(b"\x89PNG")
     assert len(drawn) < 200_000
@@ -139,7 +145,7 @@ def test_the_page_has_every_artefact() -> None:
 def test_the_page_is_what_the_command_writes() -> None:
     """Tables and named differences in the page are those of the code and the data as they are now."""
     written = PAGE.read_text("utf-8")
-    assert written == renewed(written, page(_pairs(), "figures/vitals.png"))
+    assert written == renewed(written, page(_pairs(), triage_texts(DATA), "figures/vitals.png"))
     assert (PAGE.parent / "figures" / "vitals.png").is_file()
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nodes.events import Note
 from simulators.causes import CAUSES, Cause
-from simulators.complaints import COMPLAINTS
+from simulators.complaints import COMPLAINTS, placed
 from simulators.notes import Person, acuity
 from simulators.ward import Patient
 from simulators.wording import (
@@ -70,7 +70,7 @@ def test_no_note_denies_what_it_says(text: str) -> None:
     """What is denied is neither named nor hinted at in the complaint, also after it was reworded."""
     for seed in range(20):
         rng = random.Random(seed)
-        said = reworded(text, rng)
+        said = reworded(placed(text, rng), rng)
         whole = denying(said, rng)
         found = DENIAL.search(whole.removeprefix(said))
         assert found is not None
