@@ -102,7 +102,8 @@ def _table(table: Table) -> str:
     kind = "acuity" if table.columns[0] == "true acuity" else "plain"
     return (
         f'<h3>{escape(table.title)}</h3><p class="caption">{escape(table.caption)}</p>'
-        f'<div class="wide"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<div class="wide"><table class="{kind}"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
     )
 
 
