@@ -85,23 +85,25 @@ def judge_heard(truth: Truth, heard: Heard, kinds: Mapping[str, str]) -> Run:
     if any(not 1 <= note.acuity <= LEVELS for note in truth.notes):
         raise UsageError(f"The truth has a note with an acuity that is not 1 to {LEVELS}.")
     urgent = {(note.device, note.id) for note in truth.notes if note.acuity <= URGENT}
-    by_device: dict[str, list[Interval]] = {}
+    wrong: dict[str, list[Interval]] = {}
     for interval in truth.intervals:
-        by_device.setdefault(interval.device, []).append(interval)
+        wrong.setdefault(interval.device, []).append(interval)
+    periods: dict[str, list[AlertPeriod]] = {}
+    for period in heard.alerts.periods:
+        periods.setdefault(period.device, []).append(period)
 
     def judged(period: AlertPeriod) -> JudgedAlert:
-        mine = by_device.get(period.device, [])
+        mine = wrong.get(period.device, [])
         is_urgent = kinds.get(period.agent) == "note" and (period.device, period.input_id) in urgent
         worth: Verdict = "true" if is_urgent else verdict(period, mine, kinds)
         idle_ms = 0 if is_urgent else _idle_ms(period, mine, truth.end)
         return JudgedAlert(period, worth, idle_ms)
 
-    periods = heard.alerts.periods
     return Run(
         truth=truth,
-        alerts=tuple(judged(period) for period in periods),
+        alerts=tuple(judged(period) for period in heard.alerts.periods),
         intervals=tuple(
-            JudgedInterval(interval, tuple(detecting(periods, interval, kinds)))
+            JudgedInterval(interval, tuple(detecting(periods.get(interval.device, []), interval, kinds)))
             for interval in truth.intervals
         ),
         notes=score_notes(truth.notes, heard.notes),

@@ -120,8 +120,8 @@ def ranked(run: Run) -> list[str]:
     }
     false = {each.period.device for each in run.alerts if each.verdict in FALSE}
     shown = {each.interval.device for each in run.intervals} | {each.period.device for each in run.alerts}
-    shown = {device for device in shown if _kind(run, device) != "arrival"}
-    return sorted(shown, key=lambda device: (device not in missed, device not in false, device))
+    arrivals = {each.name for each in run.truth.devices if each.kind == "arrival"}
+    return sorted(shown - arrivals, key=lambda device: (device not in missed, device not in false, device))
 
 
 def _event_bar(axes: Axes, run: Run, judged: JudgedInterval, row: int) -> None:
