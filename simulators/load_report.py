@@ -8,7 +8,9 @@ from typing import Any
 from simulators.latency import AgentLine, Quantiles
 
 LAG_LIMIT_MS = 10.0
-"""If 1 of 100 messages goes out later than that, the load was not the one that was asked for."""
+"""If 1 of 100 messages goes out later than that, the load may not be the one that was asked for…"""
+LAG_SHARE = 0.1
+"""…and is not where that is more than this share of the latency at the same quantile."""
 CPU_LIMIT = 0.9
 """Share of a core from which the sender itself shapes the latencies."""
 HELD_BACK_LIMIT = 0.1
@@ -58,8 +60,10 @@ class LoadReport:
 
     @property
     def late(self) -> bool:
-        """Whether messages went out so late that the load was not the one asked for."""
-        return self.send_lag is not None and self.send_lag.p99_ms > LAG_LIMIT_MS
+        """Whether messages went out so late that it shows in the latencies."""
+        if self.send_lag is None or self.send_lag.p99_ms <= LAG_LIMIT_MS:
+            return False
+        return self.classification is None or self.send_lag.p99_ms > LAG_SHARE * self.classification.p99_ms
 
     @property
     def generator_limited(self) -> bool:

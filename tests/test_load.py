@@ -19,7 +19,7 @@ from gateway.cli import main
 from gateway.cli.load import show
 from models.errors import UsageError
 from simulators.access import BrokerAccess
-from simulators.latency import Answers, Histogram, Sequence
+from simulators.latency import Answers, Histogram, Quantiles, Sequence
 from simulators.load import MOST_MESSAGES, checked_total, load
 from simulators.load_report import LoadReport
 from simulators.messages import Message
@@ -125,6 +125,49 @@ def test_the_latencies_hold_a_pause_of_the_generator(online: Online) -> None:
     assert report.send_lag.max_ms > 900
     assert report.generator_limited
     assert any("generator itself was the limit" in remark for remark in report.remarks)
+
+
+def _quantiles(p99_ms: float) -> Quantiles:
+    return Quantiles(100, p99_ms / 2, p99_ms / 2, p99_ms, p99_ms, p99_ms)
+
+
+@pytest.mark.parametrize(
+    ("lag_ms", "latency_ms", "cpu_share", "held_s", "expected"),
+    [
+        (1.0, 50.0, 0.2, 0.0, False),
+        (70.0, 90.0, 0.2, 0.0, True),  # most of the latency is our own delay
+        (70.0, 1400.0, 0.2, 0.0, False),  # the gateway is the limit, though we are a little late too
+        (1.0, 50.0, 0.95, 0.0, True),  # a core is all that one process has
+        (70.0, 90.0, 0.2, 5.0, False),  # we were late because the broker would take no more
+        (70.0, None, 0.2, 0.0, True),
+    ],
+)
+def test_who_was_the_limit(
+    lag_ms: float, latency_ms: float | None, cpu_share: float, held_s: float, expected: bool
+) -> None:
+    report = LoadReport(
+        site="s",
+        rate=100.0,
+        achieved_rate=100.0,
+        seconds=10.0,
+        sent=1000,
+        acknowledged=1000,
+        lost=0,
+        duplicates=0,
+        reordered=0,
+        rejected=0,
+        unreadable=0,
+        unanswered={},
+        agents=[],
+        classification=None if latency_ms is None else _quantiles(latency_ms),
+        alert=None,
+        send_lag=_quantiles(lag_ms),
+        held_back_seconds=held_s,
+        cpu_share=cpu_share,
+        finished=True,
+    )
+    assert report.generator_limited == expected
+    assert bool(report.remarks) == (expected or held_s > 0)
 
 
 def test_without_a_gateway_it_says_so(mosquitto: EmbeddedBroker, capsys: pytest.CaptureFixture[str]) -> None:
