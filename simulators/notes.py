@@ -36,6 +36,8 @@ _ADMISSIONS: Sequence[tuple[Sequence[str], int, bool]] = (
     (("cough", "dry cough since a week", "cough and runny nose"), 1, False),
     (("ear pain", "right ear pain", "earache"), 4, False),
     (("elective surgery tomorrow", "admitted for planned hernia repair", "for planned operation"), 0, False),
+    (("after hip replacement", "first day after hip surgery", "hip operated, drain in place"), 5, False),
+    (("after bowel resection", "after laparoscopic cholecystectomy", "after hernia repair"), 5, False),
     (("mild headache", "headache since the morning, mild", "slight headache"), 3, False),
     (("constipation", "no stool for four days", "abdominal bloating"), 2, False),
     (("catheter change", "tube change", "catheter blocked, changed"), 2, False),
@@ -50,7 +52,7 @@ _WELL = (
     "ate well, pain controlled",
     "walked along the corridor with help",
     "asleep, breathing quietly",
-    "visited by family, in good spirits",
+    "in good spirits, drank some tea",
 )
 
 _EARLY: Mapping[Cause, Sequence[str]] = {

@@ -50,8 +50,10 @@ OXYGEN_BELOW = 92.0
 """Measured saturation (%) at which the ward gives oxygen; the guideline's target begins at 94 %."""
 OXYGEN_GAIN = 3.0
 """What oxygen adds to the saturation, in percentage points."""
-OXYGEN_OFF_FROM = 97.0
-"""Measured saturation (%) on oxygen from which it is taken away again: about 94 % without it."""
+OXYGEN_OFF_FROM = 96.0
+"""Measured saturation (%) on oxygen from which it may be taken away again: about 93 % without it…"""
+OXYGEN_KEPT_MINUTES = 60.0
+"""…once no measurement has been lower for so long."""
 AGES = (19.0, 95.0)
 """Youngest and oldest patient (years) of an adult ward; NEWS2 is not for those under 16."""
 
@@ -109,6 +111,7 @@ class Patient:
         self._relief = 0.0  # 0 untreated, 1 treatment at work
         self._time_ms: int | None = None
         self.on_oxygen = False
+        self._low_ms = 0  # when the saturation was last too low to do without oxygen
 
     def measure(
         self, time_ms: int, cause: Cause | None = None, severity: float = 0.0, *, treated: bool = False
@@ -121,7 +124,7 @@ class Patient:
         true = self._true_values(time_ms, cause, severity)
         seen = {name: value + self._rng.gauss(0, _MEASUREMENT[name]) for name, value in true.items()}
         spo2 = round(_within(seen["spo2"], 50, 100))
-        self._give_oxygen(spo2)
+        self._give_oxygen(time_ms, spo2)
         return Signs(
             hr=round(_within(seen["hr"], 25, 220)),
             rr=round(_within(seen["rr"], 4, 60)),
@@ -186,10 +189,12 @@ class Patient:
             name: value * (1 - self._relief * (1 - left.get(name, 1.0))) for name, value in shifts.items()
         }
 
-    def _give_oxygen(self, spo2: int) -> None:
+    def _give_oxygen(self, time_ms: int, spo2: int) -> None:
+        if spo2 < OXYGEN_OFF_FROM:
+            self._low_ms = time_ms
         if spo2 < OXYGEN_BELOW:
             self.on_oxygen = True
-        elif self.on_oxygen and spo2 >= OXYGEN_OFF_FROM:
+        elif time_ms - self._low_ms >= OXYGEN_KEPT_MINUTES * 60_000:
             self.on_oxygen = False
 
 

@@ -159,6 +159,17 @@ def test_treatment_eases_what_it_treats(cause: Cause) -> None:
     assert treated < untreated
 
 
+def test_oxygen_is_given_and_kept_for_an_hour() -> None:
+    """Who falls below 92 % gets oxygen, and keeps it an hour after the saturation has recovered."""
+    patient = Patient(random.Random(2))
+    while not patient.measure(0, "respiratory-failure", 0.6).on_oxygen:
+        pass
+    on = [patient.measure(step * 5 * MINUTE_MS).on_oxygen for step in range(1, 60)]
+    assert all(on[:11])
+    assert not on[-1]
+    assert on == sorted(on, reverse=True)
+
+
 @given(
     seed=st.integers(),
     severity=st.floats(0, 1),
