@@ -15,9 +15,10 @@ from gateway.access import access_to
 from gateway.address import resolve_address
 from gateway.broker import EmbeddedBroker
 from gateway.running import running_gateway
+from gateway.scoring import SHIPPED_KINDS
 from models.errors import EdgewardError
 from simulators.client import Sessions
-from simulators.heard import read_answer
+from simulators.heard import Heard
 from simulators.play import LONGEST_WAIT_SECONDS, POOL, TOPIC
 from simulators.world import World
 
@@ -33,37 +34,37 @@ GATEWAY = "scenarios"
 def play_live(world: World, site: str) -> list[tuple[str, bytes]]:
     """Topics and payloads of all inputs and outputs, in order of arrival at a plain subscriber.
 
-    For worlds without faults of the path: each input has an id of its own that an answer names. Raises
-    `EdgewardError` where the gateway ends, or does not answer every input in time.
+    Devices share a few sessions, in which each one's messages keep their order; connections that the world
+    breaks stay open. Raises `EdgewardError` where the gateway ends, or does not answer all inputs in time.
     """
     with (
         tempfile.TemporaryDirectory(prefix="edgeward-scenario-") as name,
         EmbeddedBroker() as broker,
-        _Stage(broker) as stage,
+        _Stage(broker, site) as stage,
         running_gateway(broker.url, GATEWAY, Path(name)) as check,
     ):
         stage.until(lambda: stage.online, START_SECONDS, check, "did not come online")
-        waiting: set[tuple[str, str]] = set()
+        count = 0
         for sent in world.sent():
             topic = TOPIC.format(site=site, device=sent.device, kind=sent.kind)
-            stage.publish(sent.device, topic, sent.body, check)
-            waiting.add((sent.device, sent.input_id))
-        stage.until(lambda: waiting <= stage.answered, ANSWER_SECONDS, check, "did not answer every input")
+            stage.publish(sent.sender, topic, sent.body, check)
+            count += 1
+        stage.until(lambda: stage.has_answered(count), ANSWER_SECONDS, check, "did not answer every input")
         seen = -1
-        while seen != len(stage.heard):
-            seen = len(stage.heard)
+        while seen != len(stage.messages):
+            seen = len(stage.messages)
             stage.rest(QUIET_SECONDS, check)
-        return stage.heard
+        return stage.messages
 
 
 class _Stage:
     """Devices and a listener on one broker, pumped together; a context manager."""
 
-    def __init__(self, broker: EmbeddedBroker) -> None:
-        self.heard: list[tuple[str, bytes]] = []
+    def __init__(self, broker: EmbeddedBroker, site: str) -> None:
+        self.messages: list[tuple[str, bytes]] = []
+        """Topic and payload of all that was heard, but for the gateway's status."""
         self.online = False
-        self.answered: set[tuple[str, str]] = set()
-        """Device and id of the inputs with a classification."""
+        self._heard = Heard(site, SHIPPED_KINDS)
         access = access_to(resolve_address(broker.url, {}))
         rng = random.Random()  # noqa: S311 - spreads reconnections, guards nothing
         self._devices = Sessions(access, count=POOL, client_id="scenario-in", rng=rng, say=_say)
@@ -94,6 +95,10 @@ class _Stage:
             self._pump(LONGEST_WAIT_SECONDS, check)
         self._pump(0.0, check)
 
+    def has_answered(self, inputs: int) -> bool:
+        """Whether so many inputs went by and each was answered or rejected."""
+        return self._heard.counts["input"] == inputs and not self._heard.unanswered
+
     def until(self, done: Callable[[], bool], seconds: float, check: Callable[[], None], fault: str) -> None:
         """Waits until *done*. Raises `EdgewardError` with the *fault* after *seconds*."""
         deadline_s = time.monotonic() + seconds
@@ -117,10 +122,8 @@ class _Stage:
         if topic.endswith("/status"):
             self.online = payload == b"online"
             return
-        self.heard.append((topic, payload))
-        match topic.split("/"):
-            case [_, _, _, device, "classification", _] if (answer := read_answer(payload)) is not None:
-                self.answered.add((device, answer.input_id))
+        self.messages.append((topic, payload))
+        self._heard.came(topic, payload)
 
 
 def _say(sentence: str) -> None:

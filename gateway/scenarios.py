@@ -30,14 +30,15 @@ from simulators.play import TOPIC
 from simulators.report import write_report
 from simulators.scenario import load_scenario, shipped_scenarios
 from simulators.score import Run, Score, judge
-from simulators.score_table import Table, as_json, tables
+from simulators.score_json import as_json
+from simulators.score_table import Table, tables
 from simulators.signals import Signals
 from simulators.world import World
 
 REPORTS = Path("build/scenarios")
 """Where the reports go; not under version control."""
-LIVE = ("sepsis-ward", "busy-emergency", "valve-closing")
-"""Scenarios that also go through a real broker: vital signs and notes, arrivals, sensors and logs."""
+LIVE = ("busy-emergency", "mixed-hospital", "sepsis-ward", "valve-closing")
+"""Scenarios that also go through a real broker: each kind of input, and faults of the path."""
 
 _HEAD = """\
 # What the gateway makes of the scenarios

@@ -6,6 +6,7 @@ of arrival, so that a run at any speed and `edgeward run` give the same.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -54,6 +55,9 @@ class Heard:
         self._note_agents = {agent for agent, kind in kinds.items() if kind == "note"}
         self._seen: set[tuple[str, str]] = set()
         self._newest: dict[str, int] = {}  # device -> time of its newest answered input
+        self._asked: dict[tuple[str, str], bytes] = {}  # device and id of an input -> sha256 of its payload
+        self._answered: set[tuple[str, str]] = set()
+        self._refused: set[bytes] = set()  # sha256 of rejected payloads
         self.alerts = AlertLog()
         self.counts: Counter[str] = Counter()
         """`input`, `classification`, `alert`, `rejected`, and `unreadable`: an output that is none."""
@@ -62,14 +66,22 @@ class Heard:
         self.notes: dict[tuple[str, str], str | None] = {}
         """Device and id of a note to the label it got; None where the agent declined to answer."""
 
+    @property
+    def unanswered(self) -> int:
+        """Inputs with an id, neither answered nor rejected: lost, or the recording ended too soon."""
+        return sum(
+            asked not in self._answered and sha256 not in self._refused
+            for asked, sha256 in self._asked.items()
+        )
+
     def came(self, topic: str, payload: bytes) -> None:
         """One message; what is of another site, or no part of the contract, is left aside."""
         if topic.startswith("edgeward/gateway/") and topic.endswith("/rejected"):
             self._rejected(payload)
         elif topic.startswith(self._prefix):
             match topic.removeprefix(self._prefix).split("/"):
-                case [_, kind] if kind in INPUT_KINDS:
-                    self.counts["input"] += 1
+                case [device, kind] if kind in INPUT_KINDS:
+                    self._input(device, payload)
                 case [device, "alert", _] if not payload:
                     self.alerts.cleared(topic, self._newest.get(device, 0))
                 case [device, ("alert" | "classification") as sort, agent]:
@@ -84,7 +96,16 @@ class Heard:
                     else:
                         self._classified(device, agent, answer)
 
+    def _input(self, device: str, payload: bytes) -> None:
+        self.counts["input"] += 1
+        try:
+            input_id = json.loads(payload)["id"]
+        except (ValueError, KeyError, TypeError):
+            return  # one without an id, or damaged: its answer can't be told from others
+        self._asked.setdefault((device, str(input_id)), hashlib.sha256(payload).digest())
+
     def _classified(self, device: str, agent: str, answer: Answer) -> None:
+        self._answered.add((device, answer.input_id))
         self._newest[device] = max(self._newest.get(device, 0), answer.time_ms)
         if agent in self._note_agents:
             label = None if answer.data.get("abstained") else answer.data.get("label")
@@ -92,11 +113,14 @@ class Heard:
 
     def _rejected(self, payload: bytes) -> None:
         try:
-            ours = json.loads(payload)["data"]["topic"].startswith(self._prefix)
+            data = json.loads(payload)["data"]
+            ours, sha256 = data["topic"].startswith(self._prefix), bytes.fromhex(data["sha256"])
         except (ValueError, KeyError, TypeError, AttributeError):
             self.counts["unreadable"] += 1
             return
-        self.counts["rejected"] += ours
+        if ours:
+            self.counts["rejected"] += 1
+            self._refused.add(sha256)
 
 
 def milliseconds(text: str) -> int:

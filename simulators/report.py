@@ -86,12 +86,19 @@ def _sentence(score: Score) -> str:
     )
     said = [f"{score.detected} of {len(score.expected)} events detected"] if score.expected else ["No events"]
     said += [f'<span class="wrong">{score.missed} missed</span>'] if score.missed else []
-    said.append(f'<span class="wrong">{false} false alerts</span>' if false else "no false alert")
+    said.append(_wrong(false, "false alert") if false else "no false alert")
+    if score.unanswered:
+        said.append(f"{_wrong(score.unanswered, 'input')} without an answer")
     notes = score.notes
     if notes.kappa is not None:
         said.append(f"{share(notes.urgent_found)} of the urgent notes found, kappa {notes.kappa:.2f}")
     detail = f"<br>Missed: {escape(missed)}." if missed else ""
     return f'<p class="said">{", ".join(said)}.{detail}</p>'
+
+
+def _wrong(number: int, what: str) -> str:
+    """So many of something that should not be."""
+    return f'<span class="wrong">{number} {what}{"s" * (number != 1)}</span>'
 
 
 def _table(table: Table) -> str:

@@ -64,6 +64,8 @@ class Run:
     """`input`, `classification`, `alert`, `rejected`, `unreadable`."""
     repeats: Mapping[str, int]
     """Classifications and alerts that came more than once, under the same CloudEvents source and id."""
+    unanswered: int
+    """Inputs in the recording that were neither answered nor rejected."""
 
 
 def judge(truth: Truth, messages: Iterable[tuple[str, bytes]], kinds: Mapping[str, str]) -> Run:
@@ -109,6 +111,7 @@ def judge_heard(truth: Truth, heard: Heard, kinds: Mapping[str, str]) -> Run:
         notes=score_notes(truth.notes, heard.notes),
         counts=heard.counts,
         repeats=heard.repeats,
+        unanswered=heard.unanswered,
     )
 
 
@@ -251,6 +254,11 @@ class Score:
     def repeats(self) -> int:
         """Outputs that came more than once."""
         return sum(sum(run.repeats.values()) for run in self.runs)
+
+    @property
+    def unanswered(self) -> int:
+        """Inputs in the recordings that were neither answered nor rejected."""
+        return sum(run.unanswered for run in self.runs)
 
     @property
     def by_what(self) -> list[WhatLine]:

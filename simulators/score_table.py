@@ -1,10 +1,9 @@
-"""A score as tables of words and as plain values for JSON; what draws the tables is elsewhere."""
+"""A score as tables of words; what draws the tables is elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from simulators.alerts import percentile
 from simulators.path import COUNTS
@@ -129,12 +128,24 @@ def _by_agent(score: Score) -> Table:
 def _messages(scores: Sequence[tuple[str, Score]]) -> Table:
     return Table(
         "Messages",
-        "Repeats are outputs that came more than once under the same CloudEvents source and id.",
-        ("scenario", "inputs", "classifications", "alerts", "rejected", "repeats", "unreadable"),
+        "Unanswered are inputs neither answered nor rejected. Repeats are outputs that came more than once "
+        "under the same CloudEvents source and id.",
+        (
+            "scenario",
+            "inputs",
+            "unanswered",
+            "classifications",
+            "alerts",
+            "rejected",
+            "repeats",
+            "unreadable",
+        ),
         tuple(
             (
                 name,
-                *(str(score.count(sort)) for sort in ("input", "classification", "alert", "rejected")),
+                str(score.count("input")),
+                str(score.unanswered),
+                *(str(score.count(sort)) for sort in ("classification", "alert", "rejected")),
                 str(score.repeats),
                 str(score.count("unreadable")),
             )
@@ -198,91 +209,14 @@ def acuity_table(notes: NotesScore) -> Table:
     )
 
 
-def as_json(runs: Sequence[Run], score: Score) -> dict[str, Any]:
-    """The score as plain values: `overall`, and one entry for each of `runs`."""
-    return {
-        "overall": _values(score),
-        "runs": [
-            {
-                "scenario": run.truth.scenario,
-                "seed": run.truth.seed,
-                "site": run.truth.site,
-                **_values(Score([run], score.kinds)),
-            }
-            for run in runs
-        ],
-    }
-
-
-def _values(score: Score) -> dict[str, Any]:
-    notes = score.notes
-    return {
-        "events": len(score.expected),
-        "detected": score.detected,
-        "missed": score.missed,
-        "alerts": score.verdicts,
-        "false": {kind: score.false_alerts(kind) for kind in ("bed", "machine", "arrival")},
-        "days": {kind: score.days(kind) for kind in ("bed", "machine")},
-        "false_per_day": {kind: score.false_per_day(kind) for kind in ("bed", "machine")},
-        "idle_share": {kind: score.idle_share(kind) for kind in ("bed", "machine")},
-        "first_alert_minutes": {"p50": score.delay_minutes(50), "p90": score.delay_minutes(90)},
-        "alerts_per_event": score.alerts_per_event,
-        "by_what": [
-            {
-                "what": line.what,
-                "class": line.family,
-                "alert_expected": line.expected,
-                "intervals": line.intervals,
-                "alerted": line.alerted,
-                "first_alert_minutes": {
-                    f"p{percent}": _minutes(percentile(line.delays_ms, percent)) for percent in (50, 90)
-                },
-            }
-            for line in score.by_what
-        ],
-        "by_agent": [
-            {
-                "agent": line.agent,
-                "alerts": dict(line.verdicts),
-                "events": line.readable,
-                "detected": line.detected,
-            }
-            for line in score.by_agent
-        ],
-        "missed_events": [
-            {
-                "device": each.interval.device,
-                "what": each.interval.what,
-                "visible_from": each.interval.visible_from,
-                "until": each.interval.until,
-            }
-            for each in score.expected
-            if not each.detected
-        ],
-        "messages": {
-            sort: score.count(sort) for sort in ("input", "classification", "alert", "rejected", "unreadable")
-        },
-        "repeats": score.repeats,
-        "notes": {
-            "matrix": notes.matrix.tolist(),
-            "answered": notes.answered,
-            "declined": notes.declined,
-            "unanswered": notes.unanswered,
-            "agreement": notes.agreement,
-            "kappa_linear": notes.kappa,
-            "urgent_found": notes.urgent_found,
-            "urgent_right": notes.urgent_right,
-        },
-    }
-
-
-def _minutes(milliseconds: float | None) -> float | None:
+def minutes_of(milliseconds: float | None) -> float | None:
+    """Milliseconds as minutes."""
     return None if milliseconds is None else milliseconds / MINUTE_MS
 
 
 def minutes(milliseconds: float | None) -> str:
     """Milliseconds as minutes with one decimal."""
-    return number(_minutes(milliseconds), 1)
+    return number(minutes_of(milliseconds), 1)
 
 
 def number(value: float | None, decimals: int) -> str:

@@ -93,7 +93,7 @@ def test_a_report_is_whole_and_needs_nothing_else() -> None:
     head = text[: text.index("<h2>")]
     assert '<span class="wrong">2 missed</span>' in head
     assert "bleed on bed-2" in head
-    assert '<span class="wrong">1 false alerts</span>' in head
+    assert '<span class="wrong">1 false alert</span>' in head
 
 
 def test_what_went_wrong_comes_first() -> None:

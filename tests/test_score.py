@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -20,9 +21,12 @@ from gateway.scoring import SHIPPED_KINDS, agent_kinds
 from models.errors import UsageError
 from nodes.times import format_time
 from simulators.alerts import FALSE, AlertPeriod, percentile
+from simulators.report import report
 from simulators.score import Run, Score, judge
+from simulators.score_json import as_json
 from simulators.score_notes import LEVELS, linear_kappa, score_notes
-from simulators.score_table import NONE, as_json, tables
+from simulators.score_table import NONE, tables
+from simulators.signals import Signals
 from simulators.truth import Device, Interval, NoteTruth, Truth
 
 MINUTE = 60_000
@@ -206,11 +210,11 @@ def test_messages_and_repeats_are_counted() -> None:
         ("edgeward/v1/elsewhere/bed-1/vitals", b"{}"),
         (
             "edgeward/gateway/g/rejected",
-            json.dumps({"data": {"topic": f"edgeward/v1/{SITE}/bed-1/vitals"}}).encode(),
+            json.dumps({"data": {"topic": f"edgeward/v1/{SITE}/bed-1/vitals", "sha256": "00"}}).encode(),
         ),
         (
             "edgeward/gateway/g/rejected",
-            json.dumps({"data": {"topic": "edgeward/v1/elsewhere/x/note"}}).encode(),
+            json.dumps({"data": {"topic": "edgeward/v1/elsewhere/x/note", "sha256": "00"}}).encode(),
         ),
         ("edgeward/gateway/g/rejected", b"[]"),
         ("edgeward/gateway/g/status", b"online"),
@@ -221,6 +225,23 @@ def test_messages_and_repeats_are_counted() -> None:
     assert score.count("alert") == 10 + 1
     assert score.repeats == 2
     assert tuple(score.count(each) for each in ("input", "rejected", "unreadable")) == (1, 1, 2)
+
+
+def test_inputs_without_an_answer_are_counted() -> None:
+    """One answered, one rejected, one lost; what has no id can't be told from others."""
+    gateway = Gateway()
+    for name in ("answered", "rejected", "lost"):
+        gateway.messages.append((f"edgeward/v1/{SITE}/bed-1/vitals", json.dumps({"id": name}).encode()))
+    gateway.messages.append((f"edgeward/v1/{SITE}/bed-1/log", b"a bare line"))
+    gateway.answered("bed-1", "vitals", 1, input={"id": "answered", "time": format_time(MINUTE)})
+    data = {
+        "topic": f"edgeward/v1/{SITE}/bed-1/vitals",
+        "sha256": hashlib.sha256(b'{"id": "rejected"}').hexdigest(),
+    }
+    gateway.messages.append(("edgeward/gateway/g/rejected", json.dumps({"data": data}).encode()))
+    score = _score(gateway.messages)
+    assert (score.count("input"), score.unanswered) == (4, 1)
+    assert "1 input</span> without an answer" in report([(score.runs[0], Signals(SITE))], score)
 
 
 def test_notes() -> None:

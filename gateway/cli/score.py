@@ -42,7 +42,8 @@ def score(chosen: argparse.Namespace) -> int:
     from gateway.scoring import agent_kinds, judge_recordings
     from simulators.report import write_report
     from simulators.score import Score
-    from simulators.score_table import as_json, tables
+    from simulators.score_json import as_json
+    from simulators.score_table import tables
     from simulators.truth import read_truth
 
     if len(chosen.truth) != len(chosen.run):
