@@ -32,6 +32,7 @@ class Complaint:
     ages: tuple[int, int] = (18, 95)
 
 
+# A cause stands here for the vital signs it brings: intoxications for an opioid, a fit for a racing heart.
 COMPLAINTS: Mapping[int, Sequence[Complaint]] = {
     1: (
         Complaint(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -110,6 +111,27 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     assert main([]) == 2
     assert main([str(tmp_path)]) == 2
     assert "simulators.md can't be read" in capsys.readouterr().err
+
+
+def test_missing_data_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the datasets the command ends with 3, names one, and leaves the page as it was."""
+    (tmp_path / "simulators.md").write_text(f"{BEGIN}old{END}", "utf-8")
+    monkeypatch.setenv("EDGEWARD_DATA", str(tmp_path / "nothing"))
+    assert main([str(tmp_path)]) == 3
+    assert "ktas-triage" in capsys.readouterr().err
+    assert (tmp_path / "simulators.md").read_text("utf-8") == f"{BEGIN}old{END}"
+
+
+def test_a_missing_matplotlib_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra `score` brings it; without it nothing is written."""
+    from simulators.compare_figure import draw
+
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(UsageError, match="the extra `score`"):
+        draw([], tmp_path / "x.png")
+    assert not (tmp_path / "x.png").exists()
 
 
 def test_the_picture_is_a_png(tmp_path: Path) -> None:
