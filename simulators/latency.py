@@ -66,7 +66,7 @@ class Histogram:
 
 
 @dataclass(slots=True)
-class Sequence:
+class NumbersSeen:
     """Which of the numbers 1, 2, 3 … of one device an agent has answered, in which order."""
 
     following: int = 1
@@ -114,7 +114,7 @@ class _Agent:
     kind: str
     classification: Histogram = field(default_factory=Histogram)
     alert: Histogram = field(default_factory=Histogram)
-    devices: dict[str, Sequence] = field(default_factory=dict)
+    devices: dict[str, NumbersSeen] = field(default_factory=dict)
 
 
 class Answers:
@@ -173,7 +173,7 @@ class Answers:
             if event_id not in self._alerts:  # the same one comes again after each connection
                 self._alerts.add(event_id)
                 state.alert.add(taken_s)
-        elif state.devices.setdefault(device, Sequence()).came(number):
+        elif state.devices.setdefault(device, NumbersSeen()).came(number):
             state.classification.add(taken_s)
 
     @property
@@ -226,5 +226,5 @@ class Answers:
         )
 
 
-_NOTHING = Sequence()
+_NOTHING = NumbersSeen()
 """What has come of a device of which nothing has."""

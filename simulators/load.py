@@ -79,6 +79,8 @@ def load(
     """
     total = checked_total(rate, seconds)
     answers, prepared = Answers(site), _prepare(messages, site)
+    if not prepared and not stop():
+        raise UsageError("The scenario has no messages to send.")
     client_id = f"edgeward-load-{secrets.token_hex(4)}"
 
     def heard(message: MQTTMessage) -> None:
@@ -121,8 +123,6 @@ def _prepare(messages: Iterable[Message], site: str) -> list[_Prepared]:
         content = {name: each for name, each in message.payload.items() if name not in _ENVELOPE}
         topic = TOPIC.format(site=site, device=message.device, kind=message.kind)
         found.append(_Prepared(message.device, message.kind, topic, encoded(content)[1:]))
-    if not found:
-        raise UsageError("The scenario has no messages to send.")
     return found
 
 

@@ -19,7 +19,7 @@ from gateway.cli import main
 from gateway.cli.load import show
 from models.errors import UsageError
 from simulators.access import BrokerAccess
-from simulators.latency import Answers, Histogram, Quantiles, Sequence
+from simulators.latency import Answers, Histogram, NumbersSeen, Quantiles
 from simulators.load import MOST_MESSAGES, checked_total, load
 from simulators.load_report import LoadReport
 from simulators.messages import Message
@@ -212,18 +212,18 @@ def test_loads_that_make_no_sense(rate: float, seconds: float) -> None:
 
 
 @given(st.lists(st.integers(1, 12), max_size=40))
-def test_a_sequence_counts_what_came(numbers: list[int]) -> None:
+def test_numbers_are_counted_as_they_what_came(numbers: list[int]) -> None:
     """Whatever comes in whatever order: each number once at first, again as a duplicate; the rest is lost."""
-    sequence = Sequence()
-    first = [sequence.came(number) for number in numbers]
+    seen = NumbersSeen()
+    first = [seen.came(number) for number in numbers]
     assert sum(first) == len(set(numbers))
-    assert sequence.duplicates == len(numbers) - len(set(numbers))
-    assert sequence.lost(12) == 12 - len(set(numbers))
+    assert seen.duplicates == len(numbers) - len(set(numbers))
+    assert seen.lost(12) == 12 - len(set(numbers))
     late = 0
     for index, number in enumerate(numbers):
         before = numbers[:index]
         late += number not in before and any(other > number for other in before)
-    assert sequence.reordered == late
+    assert seen.reordered == late
 
 
 @given(st.lists(st.floats(1e-6, 3000), min_size=1, max_size=200))
