@@ -22,7 +22,7 @@ from gateway.broker import EmbeddedBroker
 from gateway.demo_tally import Tally
 from gateway.demo_view import View, choose_view, told
 from gateway.running import running_gateway
-from gateway.signals import stop_flag
+from gateway.signals import INTERRUPTED, stop_flag
 from models.errors import EdgewardError
 from simulators.access import BrokerAccess
 from simulators.client import Sessions
@@ -42,8 +42,6 @@ LATE_SECONDS = 5.0
 """A broker or box that is too slow may take so much longer than was asked for; then the play is cut off."""
 PUBLISHERS = 4
 """Sessions that the simulated devices share."""
-INTERRUPTED = 130
-"""What a shell makes of Ctrl-C."""
 
 
 def demo(

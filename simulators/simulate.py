@@ -26,11 +26,15 @@ from simulators.world import World
 
 MOST_SESSIONS = 2_000
 """Sessions in one process; more devices than that share some."""
+MANY_DEVICES = 5_000
+"""So many take seconds to set up, and it is said."""
 PER_DEVICE = "per-device"
 _POOLED = re.compile(r"pooled(?::([0-9]{1,6}))?")
 
 Shows = Callable[[int, int], None]
 """Gets the number of messages sent and the world's time, epoch ms, after each message."""
+Progress = Callable[[str, int, int], Shows]
+"""Gets the scenario's name, its start and its end (epoch ms) and gives what shows how far it has come."""
 
 
 def simulate(
@@ -46,7 +50,7 @@ def simulate(
     sessions: str = "pooled",
     stop: Callable[[], bool],
     say: Callable[[str], None],
-    shows: Shows = lambda _sent, _time_ms: None,
+    progress: Progress = lambda _name, _start_ms, _end_ms: _show_nothing,
 ) -> Summary:
     """Plays *scenario* (a shipped name or a TOML file) to the broker of *access*.
 
@@ -69,6 +73,7 @@ def simulate(
     digest = Digest()
     sent = 0
     reached_ms = world.start_ms
+    shows = progress(name, world.start_ms, world.end_ms)
 
     def on_sent(message: Outgoing, _at_s: float) -> None:
         nonlocal sent, reached_ms
@@ -76,6 +81,8 @@ def simulate(
         digest.add(message.device, message.topic.rpartition("/")[2], message.payload)
         shows(sent, reached_ms)
 
+    if len(world.devices) >= MANY_DEVICES:
+        say(f"Setting up {len(world.devices):,} devices.")
     outgoing = begun(schedule(world, site, speed, path=path, stop=stop))
     with Sessions(
         access,
@@ -139,6 +146,10 @@ def session_plan(sessions: str, world: World) -> tuple[Sequence[str] | None, int
     if not 1 <= count <= MOST_SESSIONS:
         raise UsageError(f"A pool has 1 to {MOST_SESSIONS} sessions.")
     return None, count
+
+
+def _show_nothing(_sent: int, _time_ms: int) -> None:
+    """Where nobody looks."""
 
 
 def _write(truth: Truth, path: Path) -> None:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from gateway.cli import load
@@ -72,6 +73,16 @@ def _add_simulate(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--seed", type=int, help="default: the scenario's own")
     parser.add_argument("--site", help="default: a new name in each run")
     parser.add_argument("--start", metavar="TIME", help="RFC 3339 or now (default: the scenario's own)")
+    parser.add_argument(
+        "--devices", metavar="N", type=int, help="multiply beds and machines to N, 100000 at most"
+    )
+    parser.add_argument(
+        "--sessions",
+        metavar="HOW",
+        default="pooled",
+        help="per-device: an MQTT session for each of up to 2000 devices; pooled[:N]: devices share N "
+        "(default pooled: 4)",
+    )
     load.add_options(parser)
     parser.set_defaults(command=simulate)
 
@@ -126,10 +137,11 @@ def simulate(chosen: argparse.Namespace) -> int:
     if chosen.seconds is not None or chosen.json:
         raise UsageError("--for and --json are for a load test: add --load RATE.")
     from gateway.access import access_to
-    from gateway.signals import stop_flag
+    from gateway.progress import progress
+    from gateway.signals import INTERRUPTED, stop_flag
     from simulators.simulate import simulate as play
 
-    with stop_flag() as stopping:
+    with stop_flag() as stopping, ExitStack() as shown:
         summary = play(
             chosen.scenario,
             access_to(address_of(chosen)),
@@ -138,11 +150,15 @@ def simulate(chosen: argparse.Namespace) -> int:
             site=chosen.site,
             truth_path=chosen.truth,
             start=chosen.start,
+            devices=chosen.devices,
+            sessions=chosen.sessions,
             stop=stopping,
             say=_say,
+            progress=lambda *run: shown.enter_context(progress(*run)),
         )
+        was_stopped = stopping()
     print(summary)
-    return 0
+    return INTERRUPTED if was_stopped else 0
 
 
 def replay(chosen: argparse.Namespace) -> int:
