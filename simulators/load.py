@@ -37,6 +37,8 @@ LEAD_SECONDS = 0.2
 """From the end of the preparations to the first message."""
 TAIL_SECONDS = 10.0
 """How long the last answers may take."""
+STOPPED_TAIL_SECONDS = 1.0
+"""The same once it was stopped, which must end within two seconds."""
 SILENT_SECONDS = 3.0
 """How much of that is waited when no answer has come at all."""
 STEP_SECONDS = 0.0002
@@ -178,10 +180,12 @@ class _Run:
         self._cpu_share = (time.process_time() - cpu_s) / max(LEAD_SECONDS, self._seconds + LEAD_SECONDS)
 
     def hear_the_last(self) -> None:
-        """Waits for the answers still owed, a while."""
+        """Waits for the answers still owed, a while; not so long once it is stopped."""
         began_s = time.monotonic()
-        while not self._stop() and (waited_s := time.monotonic() - began_s) < TAIL_SECONDS:
+        waited_s = 0.0
+        while waited_s < (STOPPED_TAIL_SECONDS if self._stop() else TAIL_SECONDS):
             self._pump(LONGEST_WAIT_SECONDS)
+            waited_s = time.monotonic() - began_s
             if self._answers.any_came:
                 if not self._answers.owed:
                     break
