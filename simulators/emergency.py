@@ -21,9 +21,8 @@ MS_PER_HOUR = 3_600_000
 BUSIEST_HOUR = 15.0
 """Hour of the day (UTC, as all of the simulated day) with most arrivals…"""
 RHYTHM = 0.6
-"""…and by how much it lies above the mean; the hour half a day later lies as much below. That departments are
-several times as busy by day as before dawn is well known (McCarthy et al., Acad Emerg Med 2008); the two
-numbers are ours."""
+"""…and by how much it lies above the mean; the hour half a day later lies as much below. Departments are
+several times as busy by day as before dawn; the two numbers are ours."""
 EXTRAS = Extras(denial=0.1, history=0.05, onset=0.1)
 """Most triage complaints are the complaint and nothing else."""
 NO_SATURATION_SHARE = 0.3

@@ -10,9 +10,10 @@ Where the numbers come from:
 - resting values of adults and their spread: the bands of the NEWS2 chart that score 0 (RCP 2017), held
   against the triage records in `docs/simulators.md`;
 - age: systolic pressure rises by about 5 mmHg in ten years, diastolic falls after 60 (Franklin et al.,
-  Circulation 1997); saturation falls by about 0.3 points in ten years after 40 (arterial oxygen: Sorbini et
-  al., Respiration 1968); old people are about 0.2 °C cooler (Geneva et al., OFID 2019), their fever is lower
-  (Norman, CID 2000) and their hearts race less (208 - 0.7 × age, Tanaka et al., JACC 2001);
+  Circulation 1997); mean saturation falls from 96.9 % at 18-24 years to 95.5 % over 64 (the oxygen guideline
+  of the British Thoracic Society, 2017), 0.3 points in ten years; who is 60 or older is 0.23 °C cooler
+  (Geneva et al., OFID 2019), and fever is 0.15 °C lower for every ten years of age (Roghmann et al., Am J
+  Med Sci 2001); hearts race up to 208 - 0.7 × age (Tanaka et al., JACC 2001);
 - circadian rhythm: temperature ±0.25 °C with its peak around 17:30 (Refinetti & Menaker 1992), pressure 10 %
   lower at night ("dipping"), heart rate ±4 per minute;
 - arousal (talking, walking, resting) moves heart, breathing and pressure together by a few units over
@@ -103,7 +104,7 @@ class Patient:
             "rr": _within(rng.gauss(16.8, 1.6), 13, 20),
             "spo2": _within(rng.gauss(97.4 - 0.03 * max(0, age - 40), 0.9), 94.5, 99),
             "sbp": _within(rng.gauss(102 + 0.5 * age, 16), 103, 185),
-            "temp": _within(rng.gauss(36.75 - (0.2 if age > 65 else 0.0), 0.25), 36.2, 37.4),
+            "temp": _within(rng.gauss(36.75 - (0.2 if age >= 60 else 0.0), 0.25), 36.2, 37.4),
         }
         self._normal["dbp"] = self._normal["sbp"] * rng.uniform(0.54, 0.66) * (1 - 0.002 * max(0, age - 60))
         self._drift = {name: rng.gauss(0, spread) for name, spread in _DRIFT.items()}
