@@ -6,13 +6,15 @@ import argparse
 import json
 import secrets
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.cli.arguments import address_of, positive_number
 from gateway.cli.output import table
 from models.errors import UsageError
-from simulators.latency import Quantiles
-from simulators.load_report import LoadReport
+
+if TYPE_CHECKING:  # describing the command must not load what runs it
+    from simulators.latency import Quantiles
+    from simulators.load_report import LoadReport
 
 DEFAULT_SECONDS = 30.0
 QUANTILES = ("p50", "p90", "p99", "p99.9", "max")
@@ -41,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def load(chosen: argparse.Namespace) -> int:
     """Loads the gateway with a scenario's messages and prints what was measured."""
     from gateway.access import access_to
-    from gateway.signals import stop_flag
+    from gateway.signals import INTERRUPTED, stop_flag
     from simulators.load import load as play
     from simulators.play import checked_site
     from simulators.resources import allow_sessions
@@ -66,8 +68,9 @@ def load(chosen: argparse.Namespace) -> int:
             stop=stopping,
             say=lambda sentence: print(sentence, file=sys.stderr, flush=True),
         )
+        was_stopped = stopping()
     show(report, as_json=chosen.json)
-    return 0
+    return INTERRUPTED if was_stopped else 0
 
 
 def show(report: LoadReport, *, as_json: bool) -> None:

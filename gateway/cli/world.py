@@ -172,7 +172,7 @@ def replay(chosen: argparse.Namespace) -> int:
 
 def _replay_dataset(chosen: argparse.Namespace) -> int:
     from gateway.access import access_to
-    from gateway.signals import stop_flag
+    from gateway.signals import INTERRUPTED, stop_flag
     from models.datasets import data_directory
     from simulators.replay import replay as play
 
@@ -195,14 +195,15 @@ def _replay_dataset(chosen: argparse.Namespace) -> int:
             stop=stopping,
             say=_say,
         )
+        was_stopped = stopping()
     print(summary)
-    return 0
+    return INTERRUPTED if was_stopped else 0
 
 
 def _replay_recording(chosen: argparse.Namespace) -> int:
     from gateway.access import access_to
     from gateway.recording import is_output, read_recording
-    from gateway.signals import stop_flag
+    from gateway.signals import INTERRUPTED, stop_flag
     from simulators.replay import Played, replay_recording
 
     for_datasets = ("output", "truth", "devices", "hours", "disorder_hours", "site")
@@ -225,8 +226,9 @@ def _replay_recording(chosen: argparse.Namespace) -> int:
             stop=stopping,
             say=_say,
         )
+        was_stopped = stopping()
     print(summary)
-    return 0
+    return INTERRUPTED if was_stopped else 0
 
 
 def _say(sentence: str) -> None:
