@@ -108,6 +108,11 @@ def test_the_command_writes_the_truth_beside_the_replay(tmp_path: Path) -> None:
     assert {each.name for each in truth.devices} == sent
     assert {each.device for each in truth.intervals} <= sent
     assert truth.intervals
+    named = ["--devices", "skab-valve1-2,skab-valve2-1", "--output", str(recording)]
+    assert main(["replay", "skab", *named]) == 0
+    sent = {json.loads(line)["topic"].split("/")[3] for line in recording.read_text().splitlines()}
+    assert sent == {"skab-valve1-2", "skab-valve2-1"}
+    assert main(["replay", "skab", "--devices", "nobody", "--output", str(recording)]) == 2
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS.keys() - LABELS.keys() - ACUITIES.keys()))

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from gateway.cli import load
-from gateway.cli.arguments import Commands, add_broker_options, address_of, positive_number
+from gateway.cli.arguments import Commands, add_broker_options, address_of, names, positive_number
 from models.errors import UsageError
 
 DEFAULT_SECONDS = 60.0
@@ -106,7 +106,9 @@ def _add_replay(commands: Commands[argparse.ArgumentParser]) -> None:
         "fast as it goes)",
     )
     parser.add_argument("--rate", metavar="N", type=positive_number, help="messages a second")
-    parser.add_argument("--devices", metavar="N", type=int, help="only the first N devices")
+    parser.add_argument(
+        "--devices", metavar="N|A,B", type=_some_devices, help="only the first N devices, or those named"
+    )
     parser.add_argument("--hours", metavar="H", type=positive_number, help="only each device's first H hours")
     parser.add_argument(
         "--disorder-hours", metavar="H", type=float, default=0.0, help="let rows arrive up to H hours late"
@@ -114,6 +116,10 @@ def _add_replay(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the disorder")
     parser.add_argument("--site", help="default: the dataset's name")
     parser.set_defaults(command=replay)
+
+
+def _some_devices(text: str) -> int | list[str]:
+    return int(text) if text.isdecimal() else names(text)
 
 
 def watch(chosen: argparse.Namespace) -> int:
