@@ -31,7 +31,7 @@ def tables(runs: Sequence[Run], score: Score) -> list[Table]:
     each = [(run.truth.scenario, Score([run], score.kinds)) for run in runs]
     if len(each) > 1:
         each.append((OVERALL, score))
-    found = [_scenarios(each), _by_what(score), _by_agent(score), _messages(each)]
+    found = [_events(each), _false(each), _by_what(score), _by_agent(score), _messages(each)]
     if any(run.truth.notes for run in runs):
         found += [
             _notes([(name, one.notes) for name, one in each if one.notes.total]),
@@ -41,23 +41,15 @@ def tables(runs: Sequence[Run], score: Score) -> list[Table]:
     return [table for table in found if table.rows]
 
 
-def _scenarios(scores: Sequence[tuple[str, Score]]) -> Table:
+def _events(scores: Sequence[tuple[str, Score]]) -> Table:
     return Table(
-        "Events and alerts",
-        "Provoked are those false alerts that an artefact or something harmless led to. First alert: "
-        "minutes from when the event could be seen, nearest rank. Idle: share of device-time in which an "
-        "alert was on and nothing was wrong.",
+        "Events",
+        "First alert: minutes from when the event could be seen, nearest rank.",
         (
             "scenario",
             "events",
             "detected",
             "missed",
-            "false",
-            "provoked",
-            "false/bed-day",
-            "false/machine-day",
-            "idle beds",
-            "idle machines",
             "first alert p50",
             "first alert p90",
             "alerts/event",
@@ -68,15 +60,38 @@ def _scenarios(scores: Sequence[tuple[str, Score]]) -> Table:
                 str(len(score.expected)),
                 str(score.detected),
                 str(score.missed),
+                number(score.delay_minutes(50), 1),
+                number(score.delay_minutes(90), 1),
+                number(score.alerts_per_event, 1),
+            )
+            for name, score in scores
+        ),
+    )
+
+
+def _false(scores: Sequence[tuple[str, Score]]) -> Table:
+    return Table(
+        "False alerts",
+        "Provoked are those that an artefact or something harmless led to. Idle: share of device-time in "
+        "which an alert was on and nothing was wrong.",
+        (
+            "scenario",
+            "false",
+            "provoked",
+            "per bed-day",
+            "per machine-day",
+            "idle on beds",
+            "on machines",
+        ),
+        tuple(
+            (
+                name,
                 str(sum(score.false_alerts(kind) for kind in ("bed", "machine", "arrival"))),
                 str(score.verdicts["provoked"]),
                 number(score.false_per_day("bed"), 2),
                 number(score.false_per_day("machine"), 2),
                 share(score.idle_share("bed")),
                 share(score.idle_share("machine")),
-                number(score.delay_minutes(50), 1),
-                number(score.delay_minutes(90), 1),
-                number(score.alerts_per_event, 1),
             )
             for name, score in scores
         ),
