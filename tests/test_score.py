@@ -20,7 +20,7 @@ from gateway.recording import line_of
 from gateway.scoring import SHIPPED_KINDS, agent_kinds
 from models.errors import UsageError
 from nodes.times import format_time
-from simulators.alerts import FALSE, AlertPeriod, percentile
+from simulators.alerts import FALSE, AlertPeriod, percentile, verdict
 from simulators.report import report
 from simulators.score import Run, Score, judge
 from simulators.score_json import as_json
@@ -161,6 +161,23 @@ def test_every_alert_has_one_worth() -> None:
         "true",
         "false",
     ]
+
+
+@pytest.mark.parametrize(
+    ("since_ms", "until_ms", "worth"),
+    [
+        # The sepsis grows from minute 100, can be seen from 160 to 400, and its grace ends at 430.
+        (90 * MINUTE, 100 * MINUTE - 1, "false"),
+        (90 * MINUTE, 100 * MINUTE, "early"),
+        (90 * MINUTE, 160 * MINUTE - 1, "early"),
+        (90 * MINUTE, 160 * MINUTE, "true"),
+        (430 * MINUTE, 440 * MINUTE, "true"),
+        (430 * MINUTE + 1, 440 * MINUTE, "false"),
+    ],
+)
+def test_edges_of_an_event(since_ms: int, until_ms: int, worth: str) -> None:
+    """To the millisecond: its edges belong to it, and so do those of its grace."""
+    assert verdict(AlertPeriod("bed-1", "vitals", since_ms, until_ms), [SEPSIS], SHIPPED_KINDS) == worth
 
 
 def test_false_alerts_per_device_day() -> None:
