@@ -235,6 +235,10 @@ class FaultyPath:
 
 def damaged(body: bytes, rng: random.Random) -> bytes:
     """*body* as a bad line delivers it: cut short, with a byte that is no UTF-8, or a bit turned over."""
+    if not body:  # cut short to nothing by another fault
+        return b"\xff"
+    if not body:  # cut short to nothing by another fault
+        return b"\xff"
     at = rng.randrange(len(body))
     sort = rng.randrange(3)
     if sort == 0:
