@@ -114,7 +114,7 @@ def write_page(file: Path, played: Mapping[str, tuple[World, Run]]) -> None:
     """The page about all scenarios. Raises `UsageError` where it can't be written."""
     runs = [run for _, run in played.values()]
     live = [f"`{name}`" for name in played if name in LIVE]
-    parts = [_HEAD + (_LIVE.format(" and ".join(live)) if live else "")]
+    parts = [_HEAD + (_LIVE.format(", ".join(live)) if live else "")]
     parts += [_markdown(each) for each in tables(runs, Score(runs, SHIPPED_KINDS))]
     parts.append("## The scenarios\n")
     parts += [
