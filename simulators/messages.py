@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -60,14 +59,16 @@ def encoded(payload: dict[str, Any]) -> bytes:
 class Numbered:
     """Gives a device's messages their ids: unique per device and kind, and the same in every run."""
 
+    __slots__ = ("_counts", "_device")
+
     def __init__(self, device: str) -> None:
         self._device = device
-        self._counts: Counter[Kind] = Counter()
+        self._counts: dict[Kind, int] = {}
 
     def next_id(self, kind: Kind) -> str:
         """The next id of *kind*, counted from 1."""
-        self._counts[kind] += 1
-        return f"{self._device}-{kind}-{self._counts[kind]}"
+        number = self._counts[kind] = self._counts.get(kind, 0) + 1
+        return f"{self._device}-{kind}-{number}"
 
     def message(
         self, time_ms: int, kind: Kind, content: dict[str, Any], *, acuity: int | None = None

@@ -19,7 +19,7 @@ from simulators.digest import Digest
 from simulators.messages import Cut
 from simulators.path import FaultyPath
 from simulators.play import POOL, TOPIC, Break, Outgoing, Summary, checked_site, checked_speed, send_all
-from simulators.resources import allow_sessions
+from simulators.resources import allow_sessions, lasting_memory
 from simulators.scenario import load_scenario
 from simulators.truth import Truth
 from simulators.world import World
@@ -124,7 +124,8 @@ def begun(outgoing: Iterator[Outgoing | Break]) -> Iterator[Outgoing | Break]:
     """*outgoing* with its first message made: setting up many devices takes seconds in which no session
     could be kept alive.
     """
-    first = next(outgoing, None)
+    with lasting_memory():
+        first = next(outgoing, None)
     return outgoing if first is None else chain((first,), outgoing)
 
 

@@ -172,15 +172,16 @@ class Truth:
             "end": self.end,
             "path": dict(self.path),
         }
+        encode = json.JSONEncoder().encode
         lists: dict[str, list[dict[str, Any]]] = {
             "devices": [{"name": each.name, "kind": each.kind} for each in self.devices],
             "intervals": [_interval_row(each) for each in self.intervals],
             "notes": [asdict(each) for each in self.notes],
         }
-        lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in facts.items()]
+        lines = [f"{encode(key)}: {encode(value)}" for key, value in facts.items()]
         for key, rows in lists.items():
-            inner = ",\n  ".join(json.dumps(row) for row in rows)
-            lines.append(f"{json.dumps(key)}: [" + (f"\n  {inner}\n " if rows else "") + "]")
+            inner = ",\n  ".join(map(encode, rows))
+            lines.append(f"{encode(key)}: [" + (f"\n  {inner}\n " if rows else "") + "]")
         path.write_text("{\n " + ",\n ".join(lines) + "\n}\n", "utf-8")
 
 
