@@ -2,6 +2,8 @@
 #   make demo     the main job, in about a minute, with nothing else installed
 #   make test     checks and tests, under both TFLite runtimes
 #   make check    ruff, mypy --strict and the import contracts alone
+#   make scenarios      every simulated world through the gateway, scored, into docs/scenarios.md
+#   make distributions  simulated vital signs and notes beside real ones, into docs/simulators.md
 #   make train    builds every shipped model again from the data directory
 #   make docs     writes the JSON Schemas of the contract again
 
@@ -15,7 +17,7 @@ export EDGEWARD_FOREIGN_MODELS ?= $(if $(wildcard ../shared/models-thirdparty),$
 # The tests that drive TFLite run once more in an environment of their own, under the older runtime.
 RUNTIME_TESTS := $(addprefix tests/test_,$(addsuffix .py,runtime bundle foreign_models zoo notes lines risk anomaly))
 
-.PHONY: demo test check train docs broker clean
+.PHONY: demo test check train docs scenarios distributions broker clean
 
 demo: .venv/demo.stamp
 	.venv/bin/edgeward demo
@@ -39,6 +41,12 @@ train: .venv-train/stamp
 docs: .venv/test.stamp
 	.venv/bin/python -m nodes.schemas docs/schemas
 
+scenarios: .venv/test.stamp broker
+	.venv/bin/python -m gateway.scenarios docs/scenarios.md
+
+distributions: .venv/test.stamp
+	.venv/bin/python -m simulators.compare docs
+
 # The tests talk to a real mosquitto through its own clients.
 broker:
 	@if ! PATH="$$PATH:/usr/sbin" command -v mosquitto >/dev/null || ! command -v mosquitto_pub >/dev/null; then \
@@ -55,7 +63,7 @@ broker:
 	touch $@
 
 .venv/test.stamp: pyproject.toml | .venv/bin/python
-	.venv/bin/python $(PIP) --editable '.[demo,test]'
+	.venv/bin/python $(PIP) --editable '.[demo,score,test]'
 	touch $@ .venv/demo.stamp
 
 .venv-tflite-runtime/stamp: pyproject.toml

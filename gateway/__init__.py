@@ -3,7 +3,7 @@
 link, paho_link                 the connection to a broker, and over paho
   paho_client, inbox, backoff, refusals, tls, address
 daemon, outbox                  the loop, and what it owes
-config, toml_lines, state       what a user sets, and where things are kept
+config, state                   what a user sets, and where things are kept
 run, recording                  the same pipeline over a file
 broker, demo, watch             a broker of our own, the demonstration, a view of what goes by
 cli, log, signals               the command, what it says, how it ends

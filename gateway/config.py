@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from gateway.address import DEFAULT_URL, PASSWORD_ADVICE, parse_url
-from gateway.toml_lines import lines_of_keys
+from models.toml_lines import lines_of_keys
 from models.anomaly import Learn
 from models.errors import ConfigRefused, InputRefused, UsageError
 from nodes.agents import SHIPPED, AgentSettings

@@ -6,13 +6,11 @@ import json
 import os
 import random
 import secrets
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,10 +19,10 @@ from paho.mqtt.client import MQTTMessage
 from gateway.access import access_to
 from gateway.address import resolve_address
 from gateway.broker import EmbeddedBroker
-from gateway.child import tied
 from gateway.demo_tally import Tally
 from gateway.demo_view import View, choose_view, told
-from gateway.signals import stop_flag
+from gateway.running import running_gateway
+from gateway.signals import INTERRUPTED, stop_flag
 from models.errors import EdgewardError
 from simulators.access import BrokerAccess
 from simulators.client import Sessions
@@ -44,11 +42,6 @@ LATE_SECONDS = 5.0
 """A broker or box that is too slow may take so much longer than was asked for; then the play is cut off."""
 PUBLISHERS = 4
 """Sessions that the simulated devices share."""
-STOP_SECONDS = 15.0
-"""How long the gateway may take to stop before it is killed."""
-LOG_TAIL_CHARACTERS = 600
-INTERRUPTED = 130
-"""What a shell makes of Ctrl-C."""
 
 
 def demo(
@@ -81,7 +74,7 @@ def demo(
         )
         stage = _Stage(world, tally, publisher, subscriber, stop, pace=pace)
         if stage.connect():
-            with _gateway(broker, name, folder) as check, view:
+            with running_gateway(broker, name, folder) as check, view:
                 stage.run(view, check, site=name, limit_s=limit_s)
             stage.tidy()
         summary = tally.summary(world.truth(name).intervals, stage.ward_ms)
@@ -185,38 +178,6 @@ def _sessions(
         on_message=came,
         beside=beside,
     )
-
-
-@contextmanager
-def _gateway(broker: str, name: str, folder: Path) -> Iterator[Callable[[], None]]:
-    """The gateway as a process of its own; what it gives raises `EdgewardError` once that has ended."""
-    command = [sys.executable, "-m", "gateway", "gateway", "--broker", broker, "--name", name]
-    command += ["--clock", "events", "--state", str(_new(folder / "state"))]
-    log_path = folder / "gateway.log"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            tied(command, signal.SIGTERM),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C is for us; we stop the gateway
-        )
-
-    def check() -> None:
-        if (code := process.poll()) is not None:
-            said = log_path.read_text("utf-8", "replace")[-LOG_TAIL_CHARACTERS:].strip()
-            raise EdgewardError(f"The gateway ended by itself (exit code {code}). It said last: {said}")
-
-    try:
-        yield check
-        check()
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _new(folder: Path) -> Path:

@@ -7,28 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.scoring import SHIPPED_KINDS
 from models.errors import InputRefused
-from nodes.agents.settings import SHIPPED
 from nodes.outputs import ROOT, gateway_topic
 from nodes.times import parse_time
+from simulators.alerts import FALSE, AlertLog, detecting, percentile, verdict
 from simulators.truth import Interval
-
-GRACE_MINUTES = 30.0
-"""How long after a fault stopped showing its alert still counts as its: readings stay valid for an hour, so
-an alert may rightly come, or stay, a little later."""
-
-_KIND_OF = {agent.name: agent.kind for agent in SHIPPED}
-
-
-@dataclass(slots=True)
-class AlertPeriod:
-    """One alert from when it came on until it went off; epoch ms on the ward's clock."""
-
-    device: str
-    agent: str
-    since_ms: int
-    until_ms: int | None = None
-    """None while it is on."""
 
 
 @dataclass(slots=True)
@@ -64,13 +48,12 @@ class Tally:
         self._status = gateway_topic(gateway, "status")
         self._rejected = gateway_topic(gateway, "rejected")
         self._waiting: dict[str, float] = {}  # input id -> monotonic seconds when it was sent
-        self._open: dict[str, AlertPeriod] = {}  # alert topic -> the alert that is on
+        self._alerts = AlertLog()
         self.status = ""
         self.events_in = 0
         self.events_out = 0
         self.rejected = 0
         self.latencies_s: list[float] = []
-        self.periods: list[AlertPeriod] = []
         self.devices = {device: DeviceLine() for device in devices}
 
     @property
@@ -87,7 +70,7 @@ class Tally:
     @property
     def alert_topics(self) -> list[str]:
         """Topics of the alerts that are on now."""
-        return list(self._open)
+        return list(self._alerts.on)
 
     @property
     def status_topic(self) -> str:
@@ -96,7 +79,7 @@ class Tally:
 
     def alerts_on(self, device: str) -> list[str]:
         """The agents whose alert about *device* is on."""
-        return [period.agent for period in self._open.values() if period.device == device]
+        return [period.agent for period in self._alerts.on.values() if period.device == device]
 
     def sent(self, device: str, input_id: str, at_s: float) -> None:
         """An input goes out at monotonic time *at_s*."""
@@ -129,37 +112,20 @@ class Tally:
     def _alert(self, topic: str, device: str, agent: str, payload: bytes) -> None:
         if payload:
             self.events_out += 1
-            if topic not in self._open:
-                since_ms = _milliseconds(json.loads(payload)["data"]["since"])
-                self._open[topic] = AlertPeriod(device, agent, since_ms)
-                self.periods.append(self._open[topic])
-        elif (period := self._open.pop(topic, None)) is not None:
-            period.until_ms = max(period.since_ms, self.devices[device].latest_ms)
+            since_ms = _milliseconds(json.loads(payload)["data"]["since"])
+            self._alerts.raised(topic, device, agent, since_ms)
+        else:
+            self._alerts.cleared(topic, self.devices[device].latest_ms)
 
     def summary(self, truth: Sequence[Interval], until_ms: int) -> Summary:
         """The result against the intervals that showed before *until_ms*, where the ward's clock stopped.
 
-        Detected: an alert of an agent that reads what the fault shows on was on for its device while it
-        showed, or within the grace after. False: an alert on a device with which nothing was wrong while it
-        was on, nor in the grace before.
+        What detected and false mean is said in `simulators.alerts`.
         """
-        shown = [interval for interval in truth if interval.visible_from < until_ms]
-        detected = sum(
-            any(
-                _overlap(period, interval.visible_from, interval.until)
-                for period in self.periods
-                if _expected(period, interval)
-            )
-            for interval in shown
-        )
-        false = sum(
-            not any(
-                _overlap(period, interval.begins, interval.until)
-                for interval in truth
-                if interval.device == period.device
-            )
-            for period in self.periods
-        )
+        shown = [each for each in truth if each.alert_expected and each.visible_from < until_ms]
+        periods = self._alerts.periods
+        detected = sum(bool(detecting(periods, interval, SHIPPED_KINDS)) for interval in shown)
+        false = sum(verdict(period, truth, SHIPPED_KINDS) in FALSE for period in periods)
         return Summary(
             events_in=self.events_in,
             events_out=self.events_out,
@@ -171,22 +137,8 @@ class Tally:
         )
 
     def _percentile_ms(self, percent: int) -> float | None:
-        """The smallest latency that at least *percent* of them don't exceed (nearest rank)."""
-        if not self.latencies_s:
-            return None
-        rank = -(-len(self.latencies_s) * percent // 100)
-        return round(sorted(self.latencies_s)[rank - 1] * 1000, 2)
-
-
-def _expected(period: AlertPeriod, interval: Interval) -> bool:
-    """Whether the alert's agent reads what the fault shows on, on the same device."""
-    return period.device == interval.device and _KIND_OF.get(period.agent) in interval.kinds
-
-
-def _overlap(period: AlertPeriod, from_ms: int, until_ms: int) -> bool:
-    """Whether the alert was on between *from_ms* and the end of the grace after *until_ms*."""
-    in_time = period.since_ms <= until_ms + GRACE_MINUTES * 60_000
-    return in_time and (period.until_ms is None or period.until_ms >= from_ms)
+        found = percentile(self.latencies_s, percent)
+        return None if found is None else round(found * 1000, 2)
 
 
 def _in_a_word(data: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """Recordings: messages as JSON lines, read strictly and written whole or not at all.
 
 A line is `{"topic", "time", "payload"}`: time is arrival in epoch milliseconds; payload is the exact text, or
-an object that stands for its JSON. `payload_base64` stands in for a payload that is no valid UTF-8; other
-fields are ignored.
+an object that stands for its JSON. `payload_base64` stands in for a payload that is no valid UTF-8. `"retain":
+true` says that the broker had kept the message from before; other fields are ignored.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from models.errors import UsageError
+from nodes.outputs import ROOT
 from nodes.pipeline import Received
 from nodes.times import LATEST_MS
 
@@ -45,14 +46,24 @@ def read_recording(file: Path) -> Iterator[Received]:
         raise UsageError(f"{file} can't be read: {exc.strerror}.") from exc
 
 
-def line_of(topic: str, time_ms: int, payload: bytes) -> bytes:
+def line_of(topic: str, time_ms: int, payload: bytes, *, retain: bool = False) -> bytes:
     """One line of a recording, the same bytes for the same message."""
     row: dict[str, Any] = {"topic": topic, "time": time_ms}
+    if retain:
+        row["retain"] = True
     try:
         row["payload"] = payload.decode()
     except UnicodeDecodeError:
         row["payload_base64"] = base64.b64encode(payload).decode()
     return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def is_output(topic: str) -> bool:
+    """Whether *topic* is one that gateways publish on; in a recording all others are inputs."""
+    levels = topic.split("/")
+    if levels[:2] == ["edgeward", "gateway"]:
+        return True
+    return levels[:2] == ROOT.split("/") and len(levels) == 6 and levels[4] in ("classification", "alert")
 
 
 @contextmanager
@@ -89,6 +100,8 @@ def _message(line: bytes) -> Received:
         raise ValueError("topic should be text")
     if type(time_ms) is not int or not 0 <= time_ms <= LATEST_MS:
         raise ValueError("time should be whole epoch milliseconds")
+    if not isinstance(row.get("retain", False), bool):
+        raise ValueError("retain should be true or false")
     if ("payload" in row) == ("payload_base64" in row):
         raise ValueError("there should be one of payload and payload_base64")
     return Received(topic, _payload(row), time_ms)

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+INTERRUPTED = 130
+"""The exit code that a shell makes of Ctrl-C."""
+
 
 @contextmanager
 def stop_flag() -> Iterator[Callable[[], bool]]:

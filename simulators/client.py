@@ -1,7 +1,8 @@
-"""Plain MQTT publishers, as devices are: pooled paho-mqtt sessions in one thread, pumped by one selector.
+"""Plain MQTT publishers, as devices are: paho-mqtt sessions in one thread, pumped by one selector.
 
 Nothing of the gateway is used here, so that the simulators check it from outside. A device always goes
-through the same session, so its messages stay in order. All calls belong to one thread.
+through the same session, its own or one that it shares, so its messages stay in order. All calls belong to
+one thread.
 """
 
 from __future__ import annotations
@@ -17,177 +18,32 @@ from types import TracebackType
 from typing import Any, Self
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from models.errors import BrokerRefused
-from simulators.access import BrokerAccess, refusal
+from simulators.access import BrokerAccess
+from simulators.session import Session
 
 WINDOW = 200
 """Messages one session may have sent without an acknowledgement; a broker's Receive Maximum can lower it."""
-KEEP_ALIVE_SECONDS = 30
-CONNECT_SECONDS = 1.5
-"""How long one attempt may block; below the two seconds in which a stop must take effect."""
-ANSWER_SECONDS = 10.0
-"""How long a broker may take to answer CONNECT, before the attempt counts as failed."""
-FIRST_DELAY_SECONDS = 0.5
-LONGEST_DELAY_SECONDS = 15.0
-"""Reconnecting waits between half and the whole of a delay that doubles from the first to the longest."""
-MISC_SECONDS = 0.1
-"""How often keep-alives and reconnects are looked after."""
-
-_UNSUPPORTED_PROTOCOL = 0x84  # MQTT 5 reason code; paho maps 3.1.1's return code 1 to it
-_REFUSALS = {
-    0x86: "user name or password is wrong",
-    0x87: "not authorised",
-    0x8A: "banned",
-    0x8C: "bad method",
-}
+RESTLESS_SECONDS = 0.1
+"""How often sessions that are not connected are looked after…"""
+MISC_SECONDS = 1.0
+"""…and how often the keep-alives of all."""
+MOST_CONNECTING = 50
+"""Sessions that may wait for the broker's answer at once: its queue of new connections is short (100 in
+mosquitto), and a connection that finds it full waits for a second."""
+ATTEMPTS_SECONDS = 0.05
+"""How long the attempts of one round may take: with TLS two thousand of them would take many seconds."""
 
 Say = Callable[[str], None]
 OnMessage = Callable[[mqtt.MQTTMessage], None]
 
 
-class _Client(mqtt.Client):
-    """paho's client, which leaves the socket of a failed TLS handshake open; this one closes it."""
-
-    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
-        context = self._ssl_context
-        assert context is not None  # noqa: S101 - paho wraps only where there is one
-        wrapped = context.wrap_socket(tcp_sock, server_hostname=self.host, do_handshake_on_connect=False)
-        try:
-            wrapped.settimeout(CONNECT_SECONDS)
-            wrapped.do_handshake()
-        except BaseException:
-            wrapped.close()
-            raise
-        return wrapped
-
-
-class _Session:
-    """One MQTT session: a paho client driven from outside, and what it still waits for."""
-
-    def __init__(self, pool: Sessions, client_id: str) -> None:
-        self.pool = pool
-        self.client_id = client_id
-        self.outstanding = 0
-        self.window = pool.window
-        self.ready = False
-        self.retry_at: float | None = 0.0
-        """Monotonic time of the next attempt; None while connecting or connected."""
-        self.answer_by = 0.0
-        self.failures = 0
-        self.client = self._new_client()
-        self._opened_before = False
-        self._answered = False
-
-    def _new_client(self) -> mqtt.Client:
-        pool = self.pool
-        client = _Client(CallbackAPIVersion.VERSION2, client_id=self.client_id, protocol=pool.protocol)
-        client.connect_timeout = CONNECT_SECONDS
-        client.max_inflight_messages_set(pool.window)
-        access = pool.access
-        if access.username is not None:
-            client.username_pw_set(access.username, access.password)
-        if access.tls:
-            client.tls_set_context(access.tls_context())
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_publish = self._on_publish
-        client.on_subscribe = self._on_subscribe
-        client.on_socket_open = lambda _c, _u, sock: pool.watch(self, sock)
-        client.on_socket_close = lambda _c, _u, sock: pool.unwatch(sock)
-        client.on_socket_register_write = lambda _c, _u, sock: pool.watch_writes(self, sock, wanted=True)
-        client.on_socket_unregister_write = lambda _c, _u, sock: pool.watch_writes(self, sock, wanted=False)
-        if pool.on_message is not None:
-            hand_over = pool.on_message
-            client.on_message = lambda _client, _userdata, message: hand_over(message)
-        return client
-
-    def attempt(self, now: float) -> None:
-        """Opens the connection; the answer comes through callbacks."""
-        self.retry_at, self.answer_by, self._answered = None, now + ANSWER_SECONDS, False
-        try:
-            if self._opened_before:
-                self.client.reconnect()
-            else:
-                self.client.connect(self.pool.access.host, self.pool.access.port, KEEP_ALIVE_SECONDS)
-                self._opened_before = True
-        except ssl.SSLError as error:
-            raise refusal(self.pool.access, error) from error
-        except OSError as error:
-            self.pool.away(error.strerror or type(error).__name__)
-            self._wait(now)
-
-    def look_after(self, now: float) -> None:
-        """Keep-alive, and the next attempt when it is due."""
-        if self.retry_at is not None:
-            if now >= self.retry_at:
-                self.attempt(now)
-            return
-        self.client.loop_misc()
-        if not self._answered and self.retry_at is None and now >= self.answer_by:
-            self.pool.away("no answer to CONNECT")
-            self._wait(now)
-
-    def _wait(self, now: float) -> None:
-        self.ready = False
-        delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0**self.failures)
-        self.failures += 1
-        self.retry_at = now + delay * self.pool.rng.uniform(0.5, 1.0)
-
-    def _on_connect(
-        self, _client: mqtt.Client, _userdata: object, _flags: object, reason: ReasonCode, properties: Any
-    ) -> None:
-        self._answered = True
-        if reason.value == _UNSUPPORTED_PROTOCOL and self.pool.protocol == MQTTProtocolVersion.MQTTv5:
-            self.pool.protocol = MQTTProtocolVersion.MQTTv311
-        elif reason.value in _REFUSALS:
-            self.pool.refused = BrokerRefused(f"{self.pool.access.url} says no: {_REFUSALS[reason.value]}.")
-        elif not reason.is_failure:
-            self.failures = 0
-            limit = getattr(properties, "ReceiveMaximum", None)
-            self.window = min(self.pool.window, limit or self.pool.window)
-            self.pool.back()
-            if self.pool.filters:
-                self.client.subscribe([(name, 1) for name in self.pool.filters])
-            else:
-                self.ready = True
-
-    def _on_disconnect(self, *_details: object) -> None:
-        was_ready, self.ready = self.ready, False
-        if self.client.protocol != self.pool.protocol and not was_ready:
-            self.client, self._opened_before = self._new_client(), False
-            self.retry_at = 0.0
-        elif not self.pool.closing:
-            self.pool.away("the connection was closed")
-            self._wait(time.monotonic())
-
-    def _on_subscribe(self, *details: Any) -> None:
-        if any(reason.is_failure for reason in details[3]):
-            self.pool.refused = BrokerRefused(f"{self.pool.access.url} does not grant the subscription.")
-        else:
-            self.ready = True
-
-    def _on_publish(
-        self,
-        _client: mqtt.Client,
-        _userdata: object,
-        _mid: int,
-        reason: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        self.outstanding -= 1
-        if reason.is_failure:
-            self.pool.turned_away += 1
-        else:
-            self.pool.acknowledged += 1
-
-
 class Sessions:
-    """A pool of *count* sessions to one broker; a context manager. MQTT 5, and 3.1.1 where that is refused.
+    """A pool of *count* sessions to one broker, or one session for each of *keys* (devices).
 
+    A context manager. Sessions speak MQTT 5, and 3.1.1 where that is refused.
     *filters* are subscribed on each session (give them to a pool of one) and what arrives goes to
     *on_message*. *say* gets a sentence when the broker goes away and when it is back. *rng* jitters the
     waiting between attempts. A pool *beside* another waits on the same selector, so that pumping either reads
@@ -199,6 +55,7 @@ class Sessions:
         access: BrokerAccess,
         *,
         count: int = 1,
+        keys: Sequence[str] | None = None,
         window: int = WINDOW,
         client_id: str,
         rng: random.Random,
@@ -226,7 +83,14 @@ class Sessions:
             selectors.DefaultSelector() if beside is None else beside._selector
         )
         self._misc_at = 0.0
-        self._sessions = [_Session(self, f"{client_id}-{number}") for number in range(count)]
+        self._restless_at = 0.0
+        self.reconnects = 0
+        """Connections that were broken on purpose, to be opened again."""
+        self.tls_context = access.tls_context() if access.tls else None
+        named = [str(number) for number in range(count)] if keys is None else keys
+        self._sessions = [Session(self, f"{client_id}-{name}") for name in named]
+        self._own = {} if keys is None else dict(zip(keys, self._sessions, strict=True))
+        self._restless = dict.fromkeys(self._sessions)  # in order, so that none waits for ever
 
     def __enter__(self) -> Self:
         return self
@@ -239,12 +103,20 @@ class Sessions:
     @property
     def outstanding(self) -> int:
         """Messages that were sent and not yet acknowledged."""
-        return sum(session.outstanding for session in self._sessions)
+        return self.sent - self.acknowledged - self.turned_away
 
     @property
     def ready(self) -> bool:
         """Whether every session is connected, and subscribed where it should be."""
-        return all(session.ready for session in self._sessions)
+        return not self._restless
+
+    @property
+    def opened(self) -> int:
+        """Sessions that are connected, or were and will be again."""
+        return sum(session.has_been_ready for session in self._sessions)
+
+    def __len__(self) -> int:
+        return len(self._sessions)
 
     def connect(self, stop: Callable[[], bool]) -> bool:
         """Waits until all sessions are ready, however long; False when *stop* came first."""
@@ -256,13 +128,24 @@ class Sessions:
 
     def publish(self, key: str, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Sends at QoS 1 through the session of *key* (a device); False when it can take none now."""
-        session = self._sessions[zlib.crc32(key.encode()) % len(self._sessions)]
-        if not session.ready or session.outstanding >= session.window:
+        session = self._session(key)
+        if not (session.ready or session.is_cut) or session.outstanding >= session.window:
             return False
         session.outstanding += 1
         self.sent += 1
         session.client.publish(topic, payload, qos=1, retain=retain)
         return True
+
+    def cut(self, key: str) -> None:
+        """Breaks the connection of *key* as a network does; it is opened again. Nothing sent is lost."""
+        session = self._session(key)
+        if session.ready:
+            self.reconnects += 1
+            session.cut()
+
+    def _session(self, key: str) -> Session:
+        """A device without a session of its own shares one, always the same."""
+        return self._own.get(key) or self._sessions[zlib.crc32(key.encode()) % len(self._sessions)]
 
     def pump(self, seconds: float) -> None:
         """Reads and writes what can be, waiting up to *seconds* for it, and looks after the connections."""
@@ -275,12 +158,37 @@ class Sessions:
             if events & selectors.EVENT_WRITE:
                 client.loop_write()
         now = time.monotonic()
+        if self._restless and now >= self._restless_at:
+            self._restless_at = now + RESTLESS_SECONDS
+            self._look_after_the_restless(now)
         if now >= self._misc_at:
             self._misc_at = now + MISC_SECONDS
             for session in self._sessions:
-                session.look_after(now)
+                if session.ready:
+                    session.look_after(now)
         if self.refused is not None:
             raise self.refused
+
+    def _look_after_the_restless(self, now: float) -> None:
+        """Opens connections that are due, some at a time, and goes on at once where more are."""
+        connecting = sum(session.is_connecting for session in self._restless)
+        for session in list(self._restless):
+            if session.is_connecting:
+                session.look_after(now)
+            elif session.retry_at is not None and now >= session.retry_at:
+                if connecting >= MOST_CONNECTING or time.monotonic() - now > ATTEMPTS_SECONDS:
+                    self._restless_at = now
+                    return
+                session.attempt(now)
+                connecting += 1
+
+    def restless(self, session: Session) -> None:
+        """*session* is not connected and has to be."""
+        self._restless[session] = None
+
+    def settled(self, session: Session) -> None:
+        """*session* is ready."""
+        self._restless.pop(session, None)
 
     def drain(self, seconds: float, stop: Callable[[], bool]) -> bool:
         """Waits up to *seconds* for the acknowledgements still due; whether all came."""
@@ -305,7 +213,7 @@ class Sessions:
         if self._owns_selector:
             self._selector.close()
 
-    def watch(self, session: _Session, sock: Any) -> None:
+    def watch(self, session: Session, sock: Any) -> None:
         """A socket was opened. Nagle's algorithm would hold a small message back for up to 40 ms."""
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._selector.register(sock, selectors.EVENT_READ, session)
@@ -315,7 +223,7 @@ class Sessions:
         if sock in self._selector.get_map():
             self._selector.unregister(sock)
 
-    def watch_writes(self, session: _Session, sock: Any, *, wanted: bool) -> None:
+    def watch_writes(self, session: Session, sock: Any, *, wanted: bool) -> None:
         """There is something, or nothing any more, to write."""
         if isinstance(sock, socket.socket) and sock in self._selector.get_map():
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)

@@ -157,13 +157,14 @@ def _message(rng: random.Random, alert: bool) -> tuple[str, str]:
         part = rng.choice(PARTS)
         text = rng.choice(("{p} {e}", "{p} {n}: {e}", "{p} {n} {e}", "{p}[{n}] {e}", "{tag} {p}: {e}"))
         text = text.replace("{p}", part).replace("{e}", events[number])
-        return _filled(rng, text), f"{word}-event-{number}"
+        return filled(rng, text), f"{word}-event-{number}"
     written = ALERTS if alert else NORMALS
     number = rng.randrange(len(written))
-    return _filled(rng, written[number]), f"{word}-{number}"
+    return filled(rng, written[number]), f"{word}-{number}"
 
 
-def _filled(rng: random.Random, template: str) -> str:
+def filled(rng: random.Random, template: str) -> str:
+    """*template* with something of its kind for each `{name}` of `FIELDS`."""
     pieces = template.split("{")
     out = [pieces[0]]
     for piece in pieces[1:]:

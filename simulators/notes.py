@@ -1,25 +1,27 @@
-"""Nurse and triage notes that fit a patient's state: terse complaints as wards write them.
+"""Nurse's notes that fit a patient's state: why the person came, what got worse, what was done, how it ended.
 
-A note is made of a complaint (one of several wordings of the same thing), perhaps a finding, perhaps
-something denied, then abbreviated and mistyped now and then. The wordings are our own; only the manner
-(a few words, no sentence) follows real emergency departments. Vital signs come from `ward.py`.
+What a note says is chosen here, how it is written in `wording.py`. The wordings are our own; only the manner
+follows real emergency departments. Vital signs come from `ward.py`, triage notes from `emergency.py`.
 """
 
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from simulators.ward import Cause, Signs
+from simulators.causes import Cause
+from simulators.complaints import HISTORIES
+from simulators.ward import Signs
+from simulators.wording import Extras, written
 
-TYPING_FAULT_SHARE = 0.12
-"""Share of notes with a slip of the keyboard."""
-DENIAL_SHARE = 0.3
-"""Share of notes that also say what is not there ("denies chest pain")."""
-ABBREVIATED_SHARE = 0.4
-"""Share of notes that use the abbreviations below."""
+EXTRAS = Extras(denial=0.3, history=0.15)
+"""What else a ward's note says: about as much as a hurried one."""
+LATE_FROM = 0.75
+"""Severity from which a nurse writes the graver complaint."""
+DYING_FROM = 0.97
+"""Severity from which a note means immediate danger (acuity 1)."""
 
 # Why people without an emergency lie in a ward: (wordings, highest pain likely, injury).
 _ADMISSIONS: Sequence[tuple[Sequence[str], int, bool]] = (
@@ -34,10 +36,24 @@ _ADMISSIONS: Sequence[tuple[Sequence[str], int, bool]] = (
     (("cough", "dry cough since a week", "cough and runny nose"), 1, False),
     (("ear pain", "right ear pain", "earache"), 4, False),
     (("elective surgery tomorrow", "admitted for planned hernia repair", "for planned operation"), 0, False),
+    (("after hip replacement", "first day after hip surgery", "hip operated, drain in place"), 5, False),
+    (("after bowel resection", "after laparoscopic cholecystectomy", "after hernia repair"), 5, False),
     (("mild headache", "headache since the morning, mild", "slight headache"), 3, False),
+    (("constipation", "no stool for four days", "abdominal bloating"), 2, False),
+    (("catheter change", "tube change", "catheter blocked, changed"), 2, False),
+    (("poor appetite", "eats little, drinks well", "weight loss, for work-up"), 0, False),
+    (("shoulder pain", "stiff neck", "pain in the left shoulder when lifting"), 4, False),
 )
-_DENIABLE = ("chest pain", "dyspnea", "fever", "vomiting", "shortness of breath", "dizziness", "nausea")
-_WELL = ("no new complaints", "resting comfortably", "slept well, no complaints", "mobilised to the chair")
+_WELL = (
+    "no new complaints",
+    "resting comfortably",
+    "slept well, no complaints",
+    "mobilised to the chair",
+    "ate well, pain controlled",
+    "walked along the corridor with help",
+    "asleep, breathing quietly",
+    "in good spirits, drank some tea",
+)
 
 _EARLY: Mapping[Cause, Sequence[str]] = {
     "sepsis": (
@@ -45,14 +61,42 @@ _EARLY: Mapping[Cause, Sequence[str]] = {
         "shivering, feels unwell",
         "febrile, general weakness",
         "feels hot and weak",
+        "fever, skin warm and flushed",
     ),
     "respiratory-failure": (
         "dyspnea",
         "short of breath on exertion",
         "shortness of breath, coughing",
         "breathing faster, feels tight in the chest",
+        "wheezing, sits upright to breathe",
     ),
-    "bleed": ("dizziness on standing", "feels faint, pale", "black stool, dizziness", "nausea, looks pale"),
+    "bleed": (
+        "dizziness on standing",
+        "feels faint, pale",
+        "black stool, dizziness",
+        "nausea, looks pale",
+        "drain filled with blood, thirsty",
+    ),
+    "opioid": (
+        "drowsy after morphine",
+        "sleepy, slow to answer",
+        "hard to keep awake, small pupils",
+        "nodding off while talking, patient-controlled analgesia",
+    ),
+    "heart-failure": (
+        "short of breath lying flat",
+        "orthopnea, ankle swelling",
+        "dyspnea, crackles on both lungs",
+        "restless at night, coughing, sits up",
+    ),
+    "arrhythmia": (
+        "palpitation",
+        "heart racing, feels anxious",
+        "irregular fast pulse",
+        "palpitation and chest discomfort",
+    ),
+    "pain": ("wound pain", "pain on moving", "asks for analgesia", "operation site hurts, guarding"),
+    "fever": ("warm, mild fever", "fever after operation, otherwise well", "temperature up, feels cold"),
 }
 _LATE: Mapping[Cause, Sequence[str]] = {
     "sepsis": (
@@ -73,24 +117,60 @@ _LATE: Mapping[Cause, Sequence[str]] = {
         "collapsed, hematochezia, cold skin",
         "syncope, active bleeding, confused",
     ),
+    "opioid": (
+        "hardly rousable, breathing 6 a minute",
+        "responds to voice only, pinpoint pupils, shallow breathing",
+        "respiratory depression after opioid, desaturation",
+        "unconscious after morphine, slow breathing",
+    ),
+    "heart-failure": (
+        "acute pulmonary edema, pink sputum",
+        "severe dyspnea, sitting upright, cold and sweating",
+        "cannot lie down, gasping, saturation dropping",
+    ),
+    "arrhythmia": (
+        "tachycardia, syncope, hypotension",
+        "fast heart, chest pain, sweating, confused",
+        "unstable tachycardia, low blood pressure",
+    ),
+    "pain": ("severe wound pain", "strong pain at the operation site", "pain not controlled, restless"),
+    "fever": ("high fever after operation, awake and stable", "fever, wound red"),
 }
-LATE_FROM = 0.75
-"""Severity from which a nurse writes the graver complaint."""
+_TREATED: Mapping[Cause, Sequence[str]] = {
+    "sepsis": ("antibiotics and fluids given", "blood cultures taken, antibiotic started"),
+    "respiratory-failure": ("high-flow oxygen started", "nebuliser given, on non-invasive ventilation"),
+    "bleed": ("two units of red cells given", "bleeding stopped by endoscopy, fluids running"),
+    "opioid": ("naloxone given, awake again", "morphine pump stopped, naloxone 0.2 mg given"),
+    "heart-failure": ("furosemide and nitrate given", "diuretic given, passing urine"),
+    "arrhythmia": ("rate control given, pulse slower", "cardioverted, sinus rhythm"),
+    "pain": ("analgesia given", "paracetamol and morphine given, pain easing"),
+    "fever": ("paracetamol given", "antipyretic given, wound inspected"),
+}
+_PRESENT: Mapping[Cause, tuple[str, ...]] = {
+    # What nobody denies who has this.
+    "sepsis": ("fever",),
+    "respiratory-failure": ("dyspnea", "chest pain"),
+    "bleed": ("dizziness", "vomiting", "loss of consciousness"),
+    "opioid": ("loss of consciousness", "dyspnea"),
+    "heart-failure": ("dyspnea", "chest pain"),
+    "arrhythmia": ("chest pain", "dizziness", "loss of consciousness"),
+    "pain": ("abdominal pain",),
+    "fever": ("fever",),
+}
 
-_ABBREVIATIONS = (
-    ("shortness of breath", "SOB"),
-    ("short of breath", "SOB"),
-    ("blood pressure", "BP"),
-    ("low back pain", "LBP"),
-    ("headache", "HA"),
-    ("right", "Rt."),
-    ("left", "Lt."),
-    ("abdominal", "abd."),
-    ("complaints", "c/o"),
-    ("denies", "(-)"),
-    ("without", "w/o"),
-    ("with", "w/"),
-)
+
+def acuity(cause: Cause | None, severity: float) -> int:
+    """The acuity (1 to 5) that a ward's note means when it is written under *cause* at *severity* (0 to 1).
+
+    4 for people who are well: they lie in a ward, so that "non-urgent" fits nobody.
+    """
+    if cause is None or severity <= 0:
+        return 4
+    if cause in ("pain", "fever"):
+        return 3 if severity >= LATE_FROM else 4
+    if severity < LATE_FROM:
+        return 3
+    return 1 if severity >= DYING_FROM else 2
 
 
 class Person:
@@ -105,7 +185,7 @@ class Person:
 
     def admission(self, signs: Signs) -> dict[str, Any]:
         """The first note: why the person came, all vital signs. The contract's JSON without id and time."""
-        payload = self._note(self._rng.choice(self._reason), signs)
+        payload = self._note(self._rng.choice(self._reason), signs, None)
         payload["pain"] = self._rng.randint(0, self._pain)
         payload["injury"] = self._injury
         payload["arrival"] = self._arrival
@@ -114,54 +194,24 @@ class Person:
     def change(self, signs: Signs, cause: Cause, severity: float) -> dict[str, Any]:
         """A note written because the patient got worse by *cause* to *severity* (0 to 1)."""
         wordings = _LATE[cause] if severity >= LATE_FROM else _EARLY[cause]
-        payload = self._note(self._rng.choice(wordings), signs)
+        payload = self._note(self._rng.choice(wordings), signs, cause)
+        low, high = (3, 9) if cause == "pain" else (0, 4)
+        payload["pain"] = self._rng.randint(low, high)
+        return payload
+
+    def treated(self, signs: Signs, cause: Cause) -> dict[str, Any]:
+        """A note on what the ward did about *cause*."""
+        payload = self._note(self._rng.choice(_TREATED[cause]), signs, cause)
         payload["pain"] = self._rng.randint(0, 4)
         return payload
 
     def better(self, signs: Signs) -> dict[str, Any]:
         """A note on a patient who is well, or well again."""
-        payload = self._note(self._rng.choice(_WELL), signs)
+        payload = self._note(self._rng.choice(_WELL), signs, None)
         payload["pain"] = self._rng.randint(0, 2)
         return payload
 
-    def _note(self, complaint: str, signs: Signs) -> dict[str, Any]:
-        text = complaint
-        if self._rng.random() < DENIAL_SHARE:
-            absent = self._rng.choice([word for word in _DENIABLE if word not in complaint])
-            text += self._rng.choice((f", denies {absent}", f", no {absent}", f" without {absent}"))
-        if self._rng.random() < ABBREVIATED_SHARE:
-            text = abbreviated(text)
-        if self._rng.random() < TYPING_FAULT_SHARE:
-            text = mistyped(text, self._rng)
-        vitals: dict[str, Any] = {
-            "hr": signs.hr,
-            "rr": signs.rr,
-            "spo2": signs.spo2,
-            "sbp": signs.sbp,
-            "dbp": signs.dbp,
-            "temp": signs.temp,
-            "acvpu": signs.acvpu,
-            "on_oxygen": signs.on_oxygen,
-        }
-        return {"text": text, "age": self.age, "sex": self.sex, "vitals": vitals}
-
-
-def abbreviated(text: str) -> str:
-    """*text* with the ward's abbreviations for whole words."""
-    for long, short in _ABBREVIATIONS:
-        text = re.sub(rf"\b{long}\b", short, text)
-    return text
-
-
-def mistyped(text: str, rng: random.Random) -> str:
-    """*text* with one slip of the keyboard: two letters swapped, one left out, or one struck twice."""
-    places = [i for i in range(len(text) - 1) if text[i].isalpha() and text[i + 1].isalpha()]
-    if not places:
-        return text
-    at = rng.choice(places)
-    slip = rng.randrange(3)
-    if slip == 0:
-        return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
-    if slip == 1:
-        return text[:at] + text[at + 1 :]
-    return text[:at] + text[at] + text[at:]
+    def _note(self, complaint: str, signs: Signs, cause: Cause | None) -> dict[str, Any]:
+        present = _PRESENT[cause] if cause is not None else ()
+        text = written(complaint, self._rng, EXTRAS, histories=HISTORIES, present=present)
+        return {"text": text, "age": self.age, "sex": self.sex, "vitals": asdict(signs)}

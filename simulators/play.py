@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from models.errors import UsageError
 from simulators.client import Sessions
+from simulators.resources import Usage, usage
 
 TOPIC = "edgeward/v1/{site}/{device}/{kind}"
 """The gateway's default input topics (contract version 1)."""
@@ -33,6 +34,17 @@ class Outgoing(NamedTuple):
     topic: str
     payload: bytes
     input_id: str
+    sender: str = ""
+    """The device through whose session it goes, where that is another."""
+    time_ms: int = 0
+    """When it is due on the world's clock, epoch ms."""
+
+
+class Break(NamedTuple):
+    """The connection of a device breaks, so many seconds after the start of the run, and is opened again."""
+
+    due_s: float
+    sender: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +58,27 @@ class Summary:
     seconds: float
     finished: bool
     """False when it was stopped, or the broker did not acknowledge everything in time."""
+    digest: str | None = None
+    """Of all payloads, device by device; independent of speed and site."""
+    connections: str | None = None
+    """How many sessions there were and how they fared, in words."""
+    usage: Usage | None = None
 
     def __str__(self) -> str:
         end = "" if self.finished else " It did not come to its end."
         if self.acknowledged is None:
             return f"Site {self.site}: wrote {self.sent} messages in {self.seconds:.1f} s.{end}"
         done = f"sent {self.sent} messages, {self.acknowledged} acknowledged"
-        return f"Site {self.site}: {done}, in {self.seconds:.1f} s.{end}"
+        lines = [f"Site {self.site}: {done}, in {self.seconds:.1f} s.{end}"]
+        if self.connections is not None:
+            lines.append(f"{self.connections}; {self.usage}.")
+        if self.digest is not None:
+            lines.append(f"Digest of the payloads, device by device: sha256 {self.digest}")
+        return "\n".join(lines)
 
 
 def play(
-    outgoing: Iterable[Outgoing],
+    outgoing: Iterable[Outgoing | Break],
     sessions: Sessions,
     *,
     stop: Callable[[], bool],
@@ -75,8 +97,11 @@ def play(
                 return False
             sessions.pump(min(wait_s, LONGEST_WAIT_SECONDS))
             meanwhile()
+        if isinstance(message, Break):
+            sessions.cut(message.sender)
+            continue
         sent_s = time.monotonic()
-        while not sessions.publish(message.device, message.topic, message.payload):
+        while not sessions.publish(message.sender or message.device, message.topic, message.payload):
             if stop():
                 return False
             sessions.pump(LONGEST_WAIT_SECONDS)
@@ -91,15 +116,33 @@ def play(
 
 
 def send_all(
-    outgoing: Iterable[Outgoing], sessions: Sessions, *, site: str, stop: Callable[[], bool]
+    outgoing: Iterable[Outgoing | Break],
+    sessions: Sessions,
+    *,
+    site: str,
+    stop: Callable[[], bool],
+    on_sent: Callable[[Outgoing, float], None] = lambda _message, _at_s: None,
 ) -> Summary:
     """Connects, plays, waits for the last acknowledgements, and says what was done."""
     start_s = time.monotonic()
-    finished = sessions.connect(stop) and play(outgoing, sessions, stop=stop)
+    finished = sessions.connect(stop)
+    connected_s = time.monotonic()
+    finished = finished and play(outgoing, sessions, stop=stop, on_sent=on_sent)
     finished = finished and sessions.drain(DRAIN_SECONDS, stop)
     if not finished:
         sessions.drain(STOPPED_DRAIN_SECONDS, lambda: False)
-    return Summary(site, sessions.sent, sessions.acknowledged, time.monotonic() - start_s, finished)
+    connections = f"{sessions.opened:,} of {len(sessions):,} sessions opened in {connected_s - start_s:.1f} s"
+    if sessions.reconnects:
+        connections += f", {sessions.reconnects:,} connections broken on purpose"
+    return Summary(
+        site,
+        sessions.sent,
+        sessions.acknowledged,
+        time.monotonic() - start_s,
+        finished,
+        connections=connections,
+        usage=usage(),
+    )
 
 
 def checked_site(site: str) -> str:

@@ -14,9 +14,9 @@ from gateway.address import parse_url, resolve_address
 from gateway.config import Config, choose_agents, load_config
 from gateway.link import BrokerAddress
 from gateway.state import held, state_folder
-from gateway.toml_lines import lines_of_keys
 from models.anomaly import Learn
 from models.errors import ConfigRefused, UsageError
+from models.toml_lines import lines_of_keys
 from nodes.agents import SHIPPED
 
 EXAMPLE = Path(__file__).parent.parent / "deploy" / "edgeward.toml"

@@ -14,9 +14,10 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.broker import HOST, EmbeddedBroker
-from gateway.demo_tally import GRACE_MINUTES, Tally
+from gateway.demo_tally import Tally
 from gateway.demo_view import table, told
 from nodes.times import format_time
+from simulators.alerts import GRACE_MINUTES
 from simulators.truth import Interval
 
 MINUTE_MS = 60_000

@@ -13,6 +13,8 @@ from models.errors import UsageError
 from nodes.events import CHANNEL_LIMIT, Sensor
 from simulators.made import LEARNING, MAKERS, sensor_anomaly, write
 from simulators.plant import FAULTS, KINDS, SENSOR_FAULTS, Machine, MachineKind
+from simulators.scenario import load_scenario, shipped_scenarios
+from simulators.world import World
 
 
 def readings(
@@ -112,3 +114,49 @@ def test_what_is_written_reads_back(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_unknown_made_data_are_a_wrong_call(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no made data 'x'; there are sensor-anomaly, log-line"):
         write("x", 1, tmp_path)
+
+
+PLANT_SCENARIOS = ("pump-cavitation", "valve-closing", "bearing-wear", "log-storm")
+
+
+@pytest.mark.parametrize("name", shipped_scenarios())
+def test_machines_are_learnt_before_anything_happens_to_them(name: str) -> None:
+    """An agent that learns from 400 readings has them, all healthy, before a machine's or sensor's fault."""
+    scenario = load_scenario(name)[1]
+    reading_seconds = {machine.name: machine.reading_seconds for machine in scenario.machines}
+    for event in scenario.events:
+        if event.family in ("machine-fault", "sensor-fault"):
+            assert event.from_hours * 3600 > LEARNING * reading_seconds[event.device], event
+
+
+@pytest.mark.parametrize("name", PLANT_SCENARIOS)
+def test_plant_scenarios_have_a_machine_at_fault_and_one_that_is_well(name: str) -> None:
+    """So that false alerts show as well as missed ones."""
+    world = World(*load_scenario(name))
+    machines = {device.name for device in world.truth("s").devices if device.kind == "machine"}
+    wrong = {each.device for each in world.truth("s").intervals} & machines
+    assert set() < wrong < machines
+
+
+def test_a_storm_of_the_scenario_floods_only_its_machine() -> None:
+    """While it lasts its machine writes far more than before, and the others as before."""
+    world = World(*load_scenario("log-storm"))
+    storms = [each for each in world.truth("s").intervals if each.family == "log"]
+    assert [(each.device, each.kinds) for each in storms] == [
+        ("line-1", ("log",)),
+        ("line-2", ("log",)),
+        ("line-1", ("log",)),
+    ]
+    counts = dict.fromkeys(world.devices, 0)
+    stormy = 0
+    for message in world.messages():
+        if message.kind == "log":
+            inside = any(
+                each.device == message.device and each.visible_from <= message.time_ms < each.until
+                for each in storms
+            )
+            stormy += inside
+            counts[message.device] += not inside
+    quiet_hours = 6.0 * 3 - sum(each.until - each.visible_from for each in storms) / 3_600_000
+    storm_hours = 6.0 * 3 - quiet_hours
+    assert stormy / storm_hours > 20 * sum(counts.values()) / quiet_hours

@@ -9,9 +9,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from gateway.cli import check, data, gateway, models, run, version, world
+from gateway.cli import check, data, gateway, models, record, run, score, version, world
 from gateway.cli.arguments import Parser
 from gateway.log import configure
+from gateway.signals import INTERRUPTED
 from models.errors import ConfigRefused, DataMissing, EdgewardError, UsageError
 
 DESCRIPTION = """\
@@ -21,9 +22,6 @@ on them on this machine, and publishes classifications and alerts back. It is no
 EPILOG = """\
 Start with `edgeward demo`: it brings its own broker and plays a small ward and a small plant. With a broker
 of your own: `edgeward gateway --broker mqtt://HOST:1883` in one terminal, `edgeward watch` in another."""
-
-INTERRUPTED = 130
-"""What a shell makes of Ctrl-C."""
 
 
 def exit_code(error: EdgewardError) -> int:
@@ -37,7 +35,7 @@ def build_parser() -> Parser:
     """The whole command line."""
     parser = Parser(prog="edgeward", description=DESCRIPTION, epilog=EPILOG)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (gateway, run, check, world, models, data, version):
+    for module in (gateway, run, check, world, record, score, models, data, version):
         module.add(commands)
     return parser
 

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,34 +64,11 @@ class Dataset:
         return reader
 
 
-_SKAB_FILES = {
-    "anomaly-free/anomaly-free.csv.gz": "29ceb2b2a9e92777e03f2f91c9679a951a19e4a994470ad57db18438908fe00e",
-    "other/11.csv.gz": "539e84a9bd0d7ab5f4f9bd488a69a8efb549cfa507485ceec8e2e29ccfc59e0a",
-    "other/12.csv.gz": "a0b001c540deca2d54621210916c185742d905208fe8961db5ed0518d0773008",
-    "other/13.csv.gz": "4cdc64f9bdacf6346395afab970918bf2a8af3cbe91bd014faf0bb87dab3f5b6",
-    "other/14.csv.gz": "0bc9a0fba048b31b7718da8d829dbed87097441556c08ecf38946142e78e566b",
-    "other/2.csv.gz": "affd88efe2cdfd0f82148a7d6bfc86e28074bea34e8bdac1922614ef0a8ac610",
-    "other/4.csv.gz": "bd25da82f256afc4a4e6fb419aa387acfc14aba2a4132ea8dbbf5f66c055eac9",
-    "other/5.csv.gz": "34142cc42cc4917d3d644342c09bd8f6912e31b89668a404c08322ae95c587bc",
-    "other/7.csv.gz": "fee29a01482f35b82f7dbd09e330de847cb50454ce53f733ce8b119f31ace5cb",
-    "other/8.csv.gz": "5ed4f6e544c8206b592442bfcd9ee35c9f7b143cae567501f4201966dbbb2b32",
-    "other/9.csv.gz": "7ad1949eecb7faca76d13ba371e31bdec3b07731987fa873803a33c633eb1d9c",
-    "valve1/0.csv.gz": "0cac7d3ca35e5879d30f8a0f50ec18c8833928b3147be7aa0c340a27632a2e07",
-    "valve1/1.csv.gz": "580f59089530a4f503faf62dd585cf964ce64cacc8006ba6a5f2134596a8c506",
-    "valve1/10.csv.gz": "b1a1d21bfecbbe3a8a5fea572d03a7ce513fc5b8b39dd42f3dd4c6ef373faa18",
-    "valve1/11.csv.gz": "4d4caa60a71ed0b70ba08a2b8e99dafafd8c5179012526450d5dd280b07fc06f",
-    "valve1/12.csv.gz": "023f3e49e72ebf3f790f88025e6922543dfb70787229388dda95a72a6bfeb439",
-    "valve1/13.csv.gz": "94b85acc5416b1addbb16fcfc8ba40c33095da5d14ddcabe34599e5a597a37d4",
-    "valve1/15.csv.gz": "a648d436280b094639c8623e35dea251adaf12354f6888fb8554634b2e74f75d",
-    "valve1/2.csv.gz": "9cf07fca936ee6303d9b18e6dc07627324b2a9d77e51d0e09a42548c96a27d34",
-    "valve1/3.csv.gz": "6bef3ce780ec6110b31331ec0813f60867d4027cdbce8196ac742fc7b3d29469",
-    "valve1/5.csv.gz": "c5ca524c68f5167a44296e2916c2aac006639af9dcd85fc72e73dd5e98aa0f86",
-    "valve1/6.csv.gz": "de3fe90566f7acf39d8a19532a54f8cdb31034ad7211601948f2816ea1f37e5c",
-    "valve1/7.csv.gz": "1f9d26db23f6997dc3f812b46691fd6328c2a7f40933c3b400e76cdde283252b",
-    "valve2/1.csv.gz": "0f1a485f53e28f665c2c412388970428b0b81a2f03936d608e0fc1c468fdf836",
-    "valve2/2.csv.gz": "06f8f269cb451237a0959a2fee86c2b4ad129e6a23a633fe9e095dbdbce762e2",
-    "valve2/3.csv.gz": "70f5539692fb35991f3b7d490ca49db7996b7d246fd6cb6870c77d771e41b429",
-}
+def _listed(name: str) -> dict[str, str]:
+    """The files of a dataset that has many, from the list beside this module, as sha256sum writes one."""
+    lines = (files("models.datasets") / f"{name}.sha256").read_text("utf-8").splitlines()
+    return {path: sha256 for sha256, path in (line.split("  ", 1) for line in lines)}
+
 
 DATASETS: dict[str, Dataset] = {
     dataset.name: dataset
@@ -136,7 +114,7 @@ DATASETS: dict[str, Dataset] = {
             origin="Katser, Kozitsin 2020, doi:10.34740/KAGGLE/DSV/1693952; github waico/SKAB",
             licence="GPL-3.0-only",
             folder="skab",
-            files=_SKAB_FILES,
+            files=_listed("skab"),
             module="models.datasets.skab",
         ),
         Dataset(
@@ -149,6 +127,39 @@ DATASETS: dict[str, Dataset] = {
                 "BGL_2k_structured.csv": "09ec5e53bebdb9164863acb9590a210077e914b3029d4f67d34b16c79d81b3cf"
             },
             module="models.datasets.bgl",
+        ),
+        Dataset(
+            name="nab",
+            title="Numenta Anomaly Benchmark v1.1: single series with labelled windows (43 of 58)",
+            origin="Ahmad et al. 2017, Neurocomputing 262:134-147, doi:10.1016/j.neucom.2017.04.070",
+            licence="MIT",
+            folder="nab",
+            files=_listed("nab"),
+            module="models.datasets.nab",
+        ),
+        Dataset(
+            name="occupancy",
+            title="Occupancy detection: an office's temperature, humidity, light and CO2, once a minute",
+            origin="Candanedo, Feldheim 2016, Energy and Buildings 112:28-39; UCI 357, doi:10.24432/C5X01N",
+            licence="CC-BY-4.0",
+            folder="occupancy",
+            files={
+                "datatest.txt": "1b92c7c1b2838963464fa891a610cf3c5db4becb7189189b29b330107a584c7f",
+                "datatraining.txt": "b2c4d0ce2b9e4e453c476f7125ef31aeec2d1f5c7f5572d0e80de3df6521ab56",
+            },
+            module="models.datasets.occupancy",
+        ),
+        Dataset(
+            name="mts-dialog",
+            title="MTS-Dialog: sections of clinical notes, each with its section's name (1,301)",
+            origin="Ben Abacha et al. 2023, EACL; github abachaa/MTS-Dialog",
+            licence="CC-BY-4.0",
+            folder="mts-dialog",
+            files={
+                "train.csv": "65a28681dd59fc159681ea026e44610f2af7bc64a0e7f892d763eb03d9f503dc",
+                "validation.csv": "227206520c4534381c0d7fba6d3f09319a9af5a6d9603a93c0341af1198e3958",
+            },
+            module="models.datasets.mts_dialog",
         ),
     )
 }
