@@ -25,9 +25,9 @@ from pydantic import (
 )
 
 from gateway.address import DEFAULT_URL, PASSWORD_ADVICE, parse_url
-from models.toml_lines import lines_of_keys
 from models.anomaly import Learn
 from models.errors import ConfigRefused, InputRefused, UsageError
+from models.toml_lines import lines_of_keys
 from nodes.agents import SHIPPED, AgentSettings
 from nodes.events import Kind
 from nodes.outputs import ROOT

@@ -1,8 +1,8 @@
 """Recordings: messages as JSON lines, read strictly and written whole or not at all.
 
 A line is `{"topic", "time", "payload"}`: time is arrival in epoch milliseconds; payload is the exact text, or
-an object that stands for its JSON. `payload_base64` stands in for a payload that is no valid UTF-8. `"retain":
-true` says that the broker had kept the message from before; other fields are ignored.
+an object that stands for its JSON. `payload_base64` stands in for a payload that is no valid UTF-8.
+`"retain": true` says that the broker had kept the message from before; other fields are ignored.
 """
 
 from __future__ import annotations
