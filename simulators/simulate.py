@@ -67,8 +67,10 @@ def simulate(
     site = checked_site(site) if site is not None else f"sim-{secrets.token_hex(3)}"
     keys, count = session_plan(sessions, world)
     allow_sessions(len(keys or ()) or count)
+    truth = None
     if truth_path is not None:
-        _write(world.truth(site), truth_path)
+        truth = world.truth(site)
+        _write(truth, truth_path)
     path = world.path()
     digest = Digest()
     sent = 0
@@ -93,9 +95,9 @@ def simulate(
         say=say,
     ) as opened:
         summary = send_all(outgoing, opened, site=site, stop=stop, on_sent=on_sent)
-    if truth_path is not None:
-        truth = world.truth(site, None if summary.finished else reached_ms)
-        _write(replace(truth, path=path.summary()), truth_path)
+    if truth is not None and truth_path is not None:
+        played = truth if summary.finished else truth.until(reached_ms)
+        _write(replace(played, path=path.summary()), truth_path)
     return replace(summary, digest=digest.hexdigest())
 
 
