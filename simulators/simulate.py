@@ -19,7 +19,7 @@ from simulators.digest import Digest
 from simulators.messages import Cut
 from simulators.path import FaultyPath
 from simulators.play import POOL, TOPIC, Break, Outgoing, Summary, checked_site, checked_speed, send_all
-from simulators.resources import allow_sessions, lasting_memory
+from simulators.resources import allow_sessions, lasting
 from simulators.scenario import load_scenario
 from simulators.truth import Truth
 from simulators.world import World
@@ -83,9 +83,10 @@ def simulate(
         digest.add(message.device, message.topic.rpartition("/")[2], message.payload)
         shows(sent, reached_ms)
 
+    outgoing = schedule(world, site, speed, path=path, stop=stop)
     if len(world.devices) >= MANY_DEVICES:
         say(f"Setting up {len(world.devices):,} devices.")
-    outgoing = begun(schedule(world, site, speed, path=path, stop=stop))
+        outgoing = begun(outgoing)
     with Sessions(
         access,
         count=count,
@@ -123,10 +124,10 @@ def schedule(
 
 
 def begun(outgoing: Iterator[Outgoing | Break]) -> Iterator[Outgoing | Break]:
-    """*outgoing* with its first message made: setting up many devices takes seconds in which no session
-    could be kept alive.
+    """*outgoing* with its first message made, and so all devices set up, which takes seconds in which no
+    session could be kept alive. They stay in memory until the process ends.
     """
-    with lasting_memory():
+    with lasting(outgoing):
         first = next(outgoing, None)
     return outgoing if first is None else chain((first,), outgoing)
 
