@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any
@@ -79,7 +80,9 @@ class Daemon:
             now_ms = self._now_ms()
             inputs = [delivery for delivery in deliveries if not _OUTPUT.match(delivery.topic)]
             outcomes = iter(
-                self._pipeline.process([Received(d.topic, d.payload, now_ms, d.duplicate) for d in inputs])
+                self._pipeline.process(
+                    [Received(d.topic, d.payload, now_ms, secrets.token_hex(16), d.duplicate) for d in inputs]
+                )
             )
             for delivery in deliveries:
                 if _OUTPUT.match(delivery.topic):
@@ -151,7 +154,7 @@ class Daemon:
         if _gateway_of(delivery.payload) != self._name or "/alert/" not in delivery.topic:
             return []
         self._log.info("stale_alert_cleared", who=pseudonym(delivery.topic))
-        return [Publication(delivery.topic, b"", retain=True)]
+        return [Publication(delivery.topic, b"", "alert", retain=True)]
 
     def _count_if_due(self) -> None:
         if self._monotonic() >= self._counters_due:
@@ -161,13 +164,14 @@ class Daemon:
 
     def _counters(self) -> Publication:
         report = self._pipeline.counters.report(self._name, self._now_ms())
-        return Publication(gateway_topic(self._name, "counters"), report)
+        return Publication(gateway_topic(self._name, "counters"), report, "counters")
 
     def _stop(self) -> None:
         """Settles what is owed, then counters and `stopped`; what stays unsettled comes again next time."""
         self._log.info("stopping", owed=self._outbox.owed)
         self._outbox.owe([self._counters()])
-        self._outbox.owe([Publication(gateway_topic(self._name, "status"), b"stopped", retain=True)])
+        stopped = Publication(gateway_topic(self._name, "status"), b"stopped", "status", retain=True)
+        self._outbox.owe([stopped])
         until = self._monotonic() + DRAIN_SECONDS
         while self._link.up and not self._outbox.empty and self._monotonic() < until:
             self._outbox.turn()

@@ -17,12 +17,19 @@ ROOT = "edgeward/v1"
 """Where version 1 of the contract lives among topics."""
 
 
+OutputKind = Literal["alert", "classification", "rejected", "counters", "status"]
+"""What a publication is, whatever its topic: its priority on the way out comes from this."""
+
+
 class Publication(NamedTuple):
     """One message to publish, at QoS 1. Retained and empty, it clears what was retained."""
 
     topic: str
     payload: bytes
+    kind: OutputKind
     retain: bool = False
+    historical: bool = False
+    """It answers an input that was already old when it arrived."""
 
 
 class _Output(BaseModel):

@@ -5,19 +5,22 @@ Values in, values out: no thread, no clock, no socket. The daemon and `edgeward 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
-from models.errors import InputRefused
+from models.errors import InputRefused, SnapshotRefused
 from nodes.agents.base import Agent, Answer, answer_each
 from nodes.codec import Decoded, Reading, decode, input_id, input_time
 from nodes.events import Kind
 from nodes.outputs import InputReference, Publication, alert_topic
-from nodes.policy import AlertState, Judgement, end, follow
+from nodes.policy import AlertState, end, follow
 from nodes.publications import alert, classification, clearing, rejection
 from nodes.reasons import Reason
-from nodes.state import DeviceState, DeviceTable, RecentIds
+from nodes.snapshots import dump_device, load_device
+from nodes.state import DEVICE_LIMIT, DeviceState, DeviceTable, RecentIds
 from nodes.tally import Tally
 from nodes.times import DAY_MS, format_time
 from nodes.topics import Identity, Template, merge_filters
@@ -27,6 +30,9 @@ Clock = Literal["wall", "events"]
 
 HISTORICAL_AFTER_MS = 600_000
 """On the wall clock, an input older than this is classified but changes no alert (10 minutes)."""
+
+REPLAY_BATCH = 256
+"""Readings processed together when a device is restored."""
 
 Verdict = Literal["classified", "in_part", "rejected", "repeated", "unmatched"]
 
@@ -38,6 +44,9 @@ class Received(NamedTuple):
     payload: bytes
     time_ms: int
     """Its arrival, epoch milliseconds."""
+    fresh_id: str
+    """32 hexadecimal digits given at arrival: the id of an input that has neither id nor time, and of a
+    rejection."""
     duplicate: bool = False
     """The broker said that it sent this before."""
 
@@ -48,6 +57,10 @@ class Outcome(NamedTuple):
     verdict: Verdict
     publications: tuple[Publication, ...] = ()
     reason: str | None = None
+    identities: tuple[Identity, ...] = ()
+    """Whose state it moved: of them the message has to be kept until their next snapshot. Mostly one; several
+    where topics overlap and agents read different devices from them; none for what was repeated or refused,
+    except where a window had moved before a model refused."""
 
 
 @dataclass(slots=True)
@@ -69,8 +82,8 @@ class _Taken:
 class Pipeline:
     """All agents over all devices. It belongs to one thread.
 
-    *gateway* is the gateway's name; *new_id* makes an id for an input that has neither id nor time; *now* is
-    read once a batch for `classified` (arrival stands in without it, as when a recording is judged).
+    *gateway* is the gateway's name; *now* is read once a batch for `classified` (arrival stands in without
+    it, as when a recording is judged).
     """
 
     def __init__(
@@ -78,19 +91,18 @@ class Pipeline:
         agents: Sequence[Agent[Any, Any]],
         *,
         gateway: str,
-        new_id: Callable[[], str],
         clock: Clock = "wall",
         historical_after_ms: int = HISTORICAL_AFTER_MS,
         now: Callable[[], int] | None = None,
     ) -> None:
         self._agents = [(agent, Template(agent.topic, agent.site)) for agent in agents]
         self._gateway = gateway
-        self._new_id = new_id
         self._clock = clock
         self._historical_after_ms = historical_after_ms
         self._now = now
         self._devices = DeviceTable()
-        self._on: dict[str, AlertState] = {}
+        self._on: dict[str, tuple[Identity, AlertState]] = {}
+        self._changed: deque[Identity] = deque(maxlen=DEVICE_LIMIT)  # a bound for owners that never ask
         self.filters = merge_filters(template.filter for _, template in self._agents)
         self.counters = Tally()
 
@@ -105,20 +117,123 @@ class Pipeline:
 
     def tick(self, now_ms: int) -> list[Publication]:
         """Ends the alerts whose time is over; on the events clock inputs alone end them."""
-        return [] if self._clock == "events" else self._end_due(list(self._on.items()), now_ms)
+        if self._clock == "events":
+            return []
+        due = [
+            (topic, identity, state) for topic, (identity, state) in self._on.items() if _due(state, now_ms)
+        ]
+        self._changed.extend(identity for _, identity, _ in due)
+        return [self._clear(topic, state) for topic, _, state in sorted(due, key=itemgetter(0))]
 
     def active_alerts(self) -> list[Publication]:
-        """Every alert that is on, as it was last published."""
-        return [state.published for state in self._on.values() if state.published is not None]
+        """Every alert that is on, as it was last published, by topic."""
+        states = (state for _, (_, state) in sorted(self._on.items(), key=itemgetter(0)))
+        return [state.published for state in states if state.published is not None]
 
     def holds(self, topic: str) -> bool:
         """Whether the alert on *topic* is on."""
         return topic in self._on
 
+    def exchange(self, agents: Sequence[Agent[Any, Any]], *, historical_after_ms: int) -> list[Publication]:
+        """Goes on with other *agents*, and returns what clears the alerts of those that are gone.
+
+        Windows and alerts stay with the name. An agent that is another object than before reads its windows
+        as after a restart; those that it can't read start anew.
+        """
+        before = {agent.name: agent for agent, _ in self._agents}
+        now = {agent.name: agent for agent in agents}
+        changed = [(before[name], now[name]) for name in before.keys() & now.keys()]
+        changed = [(old, new) for old, new in changed if old is not new]
+        gone = before.keys() - now.keys()
+        cleared = [
+            self._clear(alert_topic(identity, name), state)
+            for identity, device in self._devices.items()
+            for name, state in device.alerts.items()
+            if name in gone and state.published is not None
+        ]
+        for device in self._devices.values():
+            for name in gone:
+                device.windows.pop(name, None)
+                device.alerts.pop(name, None)
+            for old, new in changed:
+                if old.name in device.windows:
+                    device.windows[old.name] = _carried(device.windows[old.name], old, new)
+        self._agents = [(agent, Template(agent.topic, agent.site)) for agent in agents]
+        self._historical_after_ms = historical_after_ms
+        self.filters = merge_filters(template.filter for _, template in self._agents)
+        return sorted(cleared, key=itemgetter(0))
+
+    # Keeping: a device's state is its last snapshot and the readings since.
+
+    def snapshot(self, identity: Identity) -> bytes:
+        """The whole state of a device that is remembered, for `restore`; KeyError for any other."""
+        device = self._devices.known(identity)
+        if device is None:
+            raise KeyError(identity)
+        device.unsaved = 0
+        return dump_device(device, [agent for agent, _ in self._agents])
+
+    def restore(
+        self, identity: Identity, snapshot: bytes | None, readings: Sequence[Received]
+    ) -> tuple[str, ...]:
+        """Remembers a device again: as in *snapshot* (None: as new), then with *readings* taken again.
+
+        Nothing is published or counted; a reading that is refused this time is passed over. Returns the names
+        of agents that can't read what is kept for them and start anew. Raises SnapshotRefused, having changed
+        nothing. Restore devices before anything is processed, those longest silent first; then `tick`.
+        """
+        device = DeviceState()
+        anew: tuple[str, ...] = ()
+        if snapshot is not None:
+            device, anew = load_device(snapshot, identity, [agent for agent, _ in self._agents])
+        self._devices.put(identity, device)
+        for name, state in device.alerts.items():
+            if state.published is not None:
+                self._on[alert_topic(identity, name)] = (identity, state)
+        for start in range(0, len(readings), REPLAY_BATCH):
+            batch = readings[start : start + REPLAY_BATCH]
+            ways = [way for received in batch for way in self._take(received, only=identity)]
+            taken = [way for way in ways if isinstance(way, _Taken)]
+            self._classify(taken)
+            for each in taken:
+                self._end_due(each)
+                for agent, answer in zip(each.agents, each.answers, strict=True):
+                    self._follow(each, agent, answer)
+        device.unsaved = len(readings)
+        return anew
+
+    def since_snapshot(self, identity: Identity) -> int:
+        """How many readings moved a device since its last snapshot."""
+        device = self._devices.known(identity)
+        return 0 if device is None else device.unsaved
+
+    def evicted(self) -> list[Identity]:
+        """Devices that were forgotten to make room since this was last asked.
+
+        What is kept of them has to go before the readings taken since are kept: one may have come again.
+        """
+        gone = list(self._devices.evicted)
+        self._devices.evicted.clear()
+        return gone
+
+    def changed(self) -> list[Identity]:
+        """Devices whose state moved without a reading since this was last asked: their snapshot has to tell.
+
+        So it is when `tick` ends an alert.
+        """
+        changed = [each for each in dict.fromkeys(self._changed) if self._devices.known(each) is not None]
+        self._changed.clear()
+        return changed
+
     # Taking: from a message to readings, one for each kind of input that its topic stands for.
 
-    def _take(self, received: Received) -> list[_Taken | InputRefused | None]:
-        """A reading, a refusal, or None for a repeat, for each way in which agents read the message."""
+    def _take(
+        self, received: Received, *, only: Identity | None = None
+    ) -> list[_Taken | InputRefused | None]:
+        """A reading, a refusal, or None for a repeat, for each way in which agents read the message.
+
+        With *only*, ways that lead to other devices are left aside.
+        """
         levels = received.topic.split("/")
         agents: dict[tuple[Identity | InputRefused, Kind], list[Agent[Any, Any]]] = {}
         for agent, template in self._agents:
@@ -126,6 +241,8 @@ class Pipeline:
                 agents.setdefault((_identity(template, levels), agent.kind), []).append(agent)
         ways: list[_Taken | InputRefused | None] = []
         for (identity, kind), sharing in agents.items():
+            if only is not None and identity != only:
+                continue
             try:
                 ways.append(self._read(received, identity, kind, sharing))
             except InputRefused as refused:
@@ -154,7 +271,7 @@ class Pipeline:
             received=received,
             reading=Reading(identity, time_ms, payload),
             decoded=decoded,
-            input=InputReference(id=known_id or self._new_id(), time=format_time(time_ms)),
+            input=InputReference(id=known_id or received.fresh_id, time=format_time(time_ms)),
             device=device,
             now_ms=now_ms,
             historical=self._clock == "wall" and time_ms < now_ms - self._historical_after_ms,
@@ -188,16 +305,20 @@ class Pipeline:
         taken = [way for way in ways if isinstance(way, _Taken)]
         answers = [answer for each in taken for answer in each.answers]
         refusals = [each for each in (*ways, *answers) if isinstance(each, InputRefused)]
+        moved = {each.reading.identity: each.device for each in taken}
+        for device in moved.values():
+            device.unsaved += 1
         if refusals and len(refusals) == len(ways) - len(taken) + len(answers):
-            return self._reject(received, refusals[0])
+            return self.reject(received, refusals[0], tuple(moved))
         publications = [publication for each in taken for publication in self._publish(each, classified_ms)]
         reasons = [refused.reason for refused in refusals]
         reasons += [value.reason for each in taken for value in each.decoded.refused]
         verdict: Verdict = "repeated" if not taken else "in_part" if reasons else "classified"
         self.counters.add(verdict, reasons)
-        return Outcome(verdict, tuple(publications))
+        return Outcome(verdict, tuple(publications), identities=tuple(moved))
 
-    def _reject(self, received: Received, refused: InputRefused) -> Outcome:
+    def reject(self, received: Received, refused: InputRefused, moved: tuple[Identity, ...] = ()) -> Outcome:
+        """Rejects a message, counted and told; *moved* are the devices whose state it moved all the same."""
         levels = received.topic.split("/")
         identities = [_identity(template, levels) for _, template in self._agents if template.matches(levels)]
         publication = rejection(
@@ -207,15 +328,14 @@ class Pipeline:
             identity=next((each for each in identities if isinstance(each, Identity)), None),
             payload=received.payload,
             received_ms=received.time_ms,
-            new_id=self._new_id(),
+            fresh_id=received.fresh_id,
         )
         self.counters.add("rejected", [refused.reason])
-        return Outcome("rejected", (publication,), refused.reason)
+        return Outcome("rejected", (publication,), refused.reason, moved)
 
     def _publish(self, taken: _Taken, classified_ms: int | None) -> Iterable[Publication]:
         identity = taken.reading.identity
-        mine = ((alert_topic(identity, name), state) for name, state in taken.device.alerts.items())
-        yield from self._end_due(mine, taken.now_ms)
+        yield from self._end_due(taken)
         for agent, answer in zip(taken.agents, taken.answers, strict=True):
             if isinstance(answer, InputRefused):
                 continue
@@ -231,18 +351,21 @@ class Pipeline:
                 refused=taken.decoded.refused,
                 test=taken.reading.payload.test,
             )
-            if answer.judgement is not None and not taken.historical:
-                yield from self._follow(taken, agent, answer.scored.label, answer.judgement)
+            yield from self._follow(taken, agent, answer)
 
     def _follow(
-        self, taken: _Taken, agent: Agent[Any, Any], label: str, judgement: Judgement
-    ) -> Iterable[Publication]:
+        self, taken: _Taken, agent: Agent[Any, Any], answer: Answer | InputRefused
+    ) -> tuple[Publication, ...]:
+        """Moves the agent's alert by its answer, where that says anything of it."""
+        if isinstance(answer, InputRefused) or answer.judgement is None or taken.historical:
+            return ()
+        label, judgement = answer.scored.label, answer.judgement
         identity = taken.reading.identity
         topic = alert_topic(identity, agent.name)
         state = taken.device.alerts.setdefault(agent.name, AlertState())
         match follow(state, taken.reading, judgement, now_ms=taken.now_ms, off_after_ms=agent.off_after_ms):
             case "clear":
-                yield self._clear(topic, state)
+                return (self._clear(topic, state),)
             case "raise" | "update":
                 state.published = alert(
                     identity,
@@ -255,20 +378,26 @@ class Pipeline:
                     gateway=self._gateway,
                     test=taken.reading.payload.test,
                 )
-                self._on[topic] = state
-                yield state.published
+                self._on[topic] = (identity, state)
+                return (state.published,)
+        return ()
 
     def _clear(self, topic: str, state: AlertState) -> Publication:
         end(state)
         del self._on[topic]
         return clearing(topic)
 
-    def _end_due(self, alerts: Iterable[tuple[str, AlertState]], now_ms: int) -> list[Publication]:
+    def _end_due(self, taken: _Taken) -> list[Publication]:
+        """Ends those alerts of the device whose time is over."""
         return [
-            self._clear(topic, state)
-            for topic, state in alerts
-            if state.due_ms is not None and state.due_ms <= now_ms
+            self._clear(alert_topic(taken.reading.identity, name), state)
+            for name, state in taken.device.alerts.items()
+            if _due(state, taken.now_ms)
         ]
+
+
+def _due(state: AlertState, now_ms: int) -> bool:
+    return state.due_ms is not None and state.due_ms <= now_ms
 
 
 def _identity(template: Template, levels: list[str]) -> Identity | InputRefused:
@@ -276,3 +405,11 @@ def _identity(template: Template, levels: list[str]) -> Identity | InputRefused:
         return template.identity(levels)
     except InputRefused as refused:
         return refused
+
+
+def _carried(window: Any, old: Agent[Any, Any], new: Agent[Any, Any]) -> Any:
+    """*window* as *new* keeps it, or a new one."""
+    try:
+        return new.load(old.dump(window))
+    except SnapshotRefused:
+        return new.new_state()

@@ -33,8 +33,7 @@ def news2_pipeline(topic: str | None = None) -> Pipeline:
     (settings,) = (each for each in SHIPPED if each.name == "vitals")
     if topic is not None:
         settings = replace(settings, topic=topic)
-    ids = iter(range(10**9))
-    return Pipeline([build_agent(settings)], gateway=NAME, new_id=lambda: f"{next(ids):032x}", now=wall_ms)
+    return Pipeline([build_agent(settings)], gateway=NAME, now=wall_ms)
 
 
 @contextmanager
@@ -261,7 +260,7 @@ def owing(
     outbox = Outbox(link)
     for handle, topics in enumerate(groups):
         delivery = Delivery("in", b"", retained=False, duplicate=False, session=1, handle=handle)
-        outbox.owe([Publication(topic, b"") for topic in topics], delivery)
+        outbox.owe([Publication(topic, b"", "classification") for topic in topics], delivery)
     outbox.turn()
 
     def settle(*topics: str) -> list[int | None]:
@@ -301,7 +300,7 @@ def test_no_more_is_in_flight_than_the_window_and_nothing_while_the_link_is_down
 
 def test_rows_that_no_delivery_asked_for_are_owed_too() -> None:
     link, outbox, settle = owing(["a"])
-    outbox.owe([Publication("tick", b"", retain=True)])
+    outbox.owe([Publication("tick", b"", "alert", retain=True)])
     outbox.owe([])
     settle("a")
     assert not outbox.empty

@@ -55,21 +55,34 @@ class LevelAgent:
             for each in observations
         ]
 
+    def dump(self, state: list[float]) -> bytes:
+        return json.dumps(state).encode()
+
+    def load(self, raw: bytes) -> list[float]:
+        state: list[float] = json.loads(raw)
+        return state
+
 
 def _vitals(**settings: Any) -> VitalsAgent:
     return VitalsAgent(AgentSettings("vitals", "vitals", "t/{site}/{device}/vitals", **settings))
 
 
 def _pipeline(*agents: Any, clock: Clock = "wall") -> Pipeline:
-    numbers = itertools.count()
-    return Pipeline(agents or [_vitals()], gateway="g", clock=clock, new_id=lambda: f"new-{next(numbers)}")
+    return Pipeline(agents or [_vitals()], gateway="g", clock=clock)
+
+
+_NUMBERS = itertools.count()
+
+
+def _received(topic: str, payload: bytes, arrival_ms: int = NOW) -> Received:
+    return Received(topic, payload, arrival_ms, f"{next(_NUMBERS):032x}")
 
 
 def _send(
     pipeline: Pipeline, payload: Any, *, topic: str = "t/s/d/vitals", arrival_ms: int = NOW
 ) -> tuple[Outcome, list[Any]]:
     raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    (outcome,) = pipeline.process([Received(topic, raw, arrival_ms)])
+    (outcome,) = pipeline.process([_received(topic, raw, arrival_ms)])
     return outcome, [json.loads(each.payload or b"null") for each in outcome.publications]
 
 
@@ -108,7 +121,7 @@ def test_the_alert_goes_on_at_seven_stays_between_and_goes_off_at_four() -> None
     assert [each["type"] for each in still] == ["edgeward.classification.v1"]
     assert still[0]["data"]["news2"]["total"] == 5
     outcome, _ = _send(pipeline, {**CALM, "id": "3"})
-    assert outcome.publications[1] == Publication("edgeward/v1/s/d/alert/vitals", b"", retain=True)
+    assert outcome.publications[1] == Publication("edgeward/v1/s/d/alert/vitals", b"", "alert", retain=True)
     assert pipeline.active_alerts() == []
 
 
@@ -186,7 +199,7 @@ def test_what_merged_filters_bring_besides_is_left_aside_uncounted() -> None:
 def test_a_model_is_invoked_once_for_a_batch() -> None:
     agent = LevelAgent()
     batch = [
-        Received(f"t/s/d{place % 3}/sensor", json.dumps({"values": {"level": place}}).encode(), NOW)
+        _received(f"t/s/d{place % 3}/sensor", json.dumps({"values": {"level": place}}).encode(), NOW)
         for place in range(9)
     ]
     outcomes = _pipeline(agent).process(batch)
@@ -206,7 +219,7 @@ class FragileAgent(LevelAgent):
 
 def test_an_input_that_its_model_cannot_run_on_is_rejected_and_its_batch_goes_on() -> None:
     batch = [
-        Received("t/s/d/sensor", json.dumps({"values": {"level": level}}).encode(), NOW)
+        _received("t/s/d/sensor", json.dumps({"values": {"level": level}}).encode(), NOW)
         for level in (1, 9, 2)
     ]
     pipeline = _pipeline(FragileAgent())
@@ -220,7 +233,7 @@ def test_an_input_that_its_model_cannot_run_on_is_rejected_and_its_batch_goes_on
 def test_batches_change_nothing() -> None:
     rng = random.Random(5)
     messages = [
-        Received(f"t/s/d{rng.randrange(4)}/sensor", json.dumps(payload).encode(), NOW + place * 1000)
+        _received(f"t/s/d{rng.randrange(4)}/sensor", json.dumps(payload).encode(), NOW + place * 1000)
         for place in range(200)
         for payload in [{"values": {"level": rng.uniform(0, 9)}, "id": str(rng.randrange(150))}]
     ]
@@ -281,7 +294,7 @@ def test_an_alert_ends_by_time_on_the_wall_clock() -> None:
     _send(pipeline, {"values": {"level": 7}}, topic="t/s/d/sensor")
     assert pipeline.tick(NOW + 15 * MINUTE_MS - 1) == []
     assert pipeline.tick(NOW + 15 * MINUTE_MS) == [
-        Publication("edgeward/v1/s/d/alert/level", b"", retain=True)
+        Publication("edgeward/v1/s/d/alert/level", b"", "alert", retain=True)
     ]
     assert pipeline.tick(NOW + 16 * MINUTE_MS) == []
 
@@ -293,7 +306,7 @@ def test_an_alert_ends_by_the_devices_own_time_on_the_events_clock() -> None:
     _send(pipeline, {**CALM, "time": NOW + 15 * MINUTE_MS}, topic="t/s/other/vitals")
     assert len(pipeline.active_alerts()) == 1
     outcome, _ = _send(pipeline, {**CALM, "time": NOW + 15 * MINUTE_MS})
-    assert outcome.publications[0] == Publication("edgeward/v1/s/d/alert/level", b"", retain=True)
+    assert outcome.publications[0] == Publication("edgeward/v1/s/d/alert/level", b"", "alert", retain=True)
 
 
 def test_another_reason_puts_the_end_off() -> None:

@@ -37,7 +37,6 @@ def serve(chosen: argparse.Namespace) -> int:
     """Runs the gateway. Every fault of its settings is found before it connects."""
     import os
     import random
-    import secrets
 
     import structlog
 
@@ -76,7 +75,6 @@ def serve(chosen: argparse.Namespace) -> int:
         pipeline = Pipeline(
             agents,
             gateway=name,
-            new_id=lambda: secrets.token_hex(16),
             clock=chosen.clock or config.gateway.clock or "wall",
             historical_after_ms=round(config.gateway.historical_after_minutes * 60_000),
             now=wall_ms,
