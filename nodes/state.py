@@ -111,6 +111,10 @@ class DeviceTable:
         """The same, without their identities."""
         return self._devices.values()
 
+    def states(self) -> Iterable[DeviceState]:
+        """Every state that is remembered."""
+        return self._devices.values()
+
     def known(self, identity: Identity) -> DeviceState | None:
         """The state of a device that is remembered; looking does not make it newer."""
         return self._devices.get(identity)
