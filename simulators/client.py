@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -47,6 +48,7 @@ _REFUSALS = {
 
 Say = Callable[[str], None]
 OnMessage = Callable[[mqtt.MQTTMessage], None]
+OnAcknowledged = Callable[[str], None]
 
 
 class _Client(mqtt.Client):
@@ -81,10 +83,17 @@ class _Session:
         self.client = self._new_client()
         self._opened_before = False
         self._answered = False
+        self._tokens: dict[int, str] = {}  # packet id -> what the acknowledgement is reported under
 
     def _new_client(self) -> mqtt.Client:
         pool = self.pool
-        client = _Client(CallbackAPIVersion.VERSION2, client_id=self.client_id, protocol=pool.protocol)
+        old = pool.protocol != MQTTProtocolVersion.MQTTv5
+        client = _Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self.client_id,
+            protocol=pool.protocol,
+            clean_session=not pool.keep_session_seconds if old else None,
+        )
         client.connect_timeout = CONNECT_SECONDS
         client.max_inflight_messages_set(pool.window)
         access = pool.access
@@ -112,13 +121,30 @@ class _Session:
             if self._opened_before:
                 self.client.reconnect()
             else:
-                self.client.connect(self.pool.access.host, self.pool.access.port, KEEP_ALIVE_SECONDS)
+                access = self.pool.access
+                self.client.connect(access.host, access.port, KEEP_ALIVE_SECONDS, **self._session_kept())
                 self._opened_before = True
         except ssl.SSLError as error:
             raise refusal(self.pool.access, error) from error
         except OSError as error:
             self.pool.away(error.strerror or type(error).__name__)
             self._wait(now)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool, token: str | None) -> None:
+        """Sends at QoS 1; the caller has looked at the window."""
+        self.outstanding += 1
+        sent = self.client.publish(topic, payload, qos=1, retain=retain)
+        if token is not None:
+            self._tokens[sent.mid] = token
+
+    def _session_kept(self) -> dict[str, Any]:
+        """What asks an MQTT 5 broker to keep the session while we are away."""
+        seconds = self.pool.keep_session_seconds
+        if not seconds or self.pool.protocol != MQTTProtocolVersion.MQTTv5:
+            return {}
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = seconds
+        return {"clean_start": False, "properties": properties}
 
     def look_after(self, now: float) -> None:
         """Keep-alive, and the next attempt when it is due."""
@@ -174,24 +200,30 @@ class _Session:
         self,
         _client: mqtt.Client,
         _userdata: object,
-        _mid: int,
+        mid: int,
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
         self.outstanding -= 1
+        token = self._tokens.pop(mid, None)
         if reason.is_failure:
             self.pool.turned_away += 1
-        else:
-            self.pool.acknowledged += 1
+            return
+        self.pool.acknowledged += 1
+        if token is not None and self.pool.on_acknowledged is not None:
+            self.pool.on_acknowledged(token)
 
 
 class Sessions:
     """A pool of *count* sessions to one broker; a context manager. MQTT 5, and 3.1.1 where that is refused.
 
     *filters* are subscribed on each session (give them to a pool of one) and what arrives goes to
-    *on_message*. *say* gets a sentence when the broker goes away and when it is back. *rng* jitters the
-    waiting between attempts. A pool *beside* another waits on the same selector, so that pumping either reads
-    for both at once; it is closed first. Raises `BrokerRefused` when the broker or its certificate says no.
+    *on_message*; with *keep_session_seconds* the broker keeps the session, and what comes for it, that long
+    while it is away. *on_acknowledged* gets the token of each publish that the broker has taken. *say* gets a
+    sentence when the broker goes away and when it is back. *rng* jitters the waiting between attempts. A pool
+    *beside* another waits on the same selector, so that pumping either reads for both at once, though each
+    looks after its own connections; it is closed first. Raises `BrokerRefused` when the broker or its
+    certificate says no.
     """
 
     def __init__(
@@ -205,6 +237,8 @@ class Sessions:
         say: Say,
         filters: Sequence[str] = (),
         on_message: OnMessage | None = None,
+        on_acknowledged: OnAcknowledged | None = None,
+        keep_session_seconds: int = 0,
         beside: Sessions | None = None,
     ) -> None:
         self.access = access
@@ -212,6 +246,8 @@ class Sessions:
         self.rng = rng
         self.filters = tuple(filters)
         self.on_message = on_message
+        self.on_acknowledged = on_acknowledged
+        self.keep_session_seconds = keep_session_seconds
         self.protocol = MQTTProtocolVersion.MQTTv5
         self.sent = 0
         self.acknowledged = 0
@@ -254,14 +290,15 @@ class Sessions:
             self.pump(0.05)
         return True
 
-    def publish(self, key: str, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+    def publish(
+        self, key: str, topic: str, payload: bytes, *, retain: bool = False, token: str | None = None
+    ) -> bool:
         """Sends at QoS 1 through the session of *key* (a device); False when it can take none now."""
         session = self._sessions[zlib.crc32(key.encode()) % len(self._sessions)]
         if not session.ready or session.outstanding >= session.window:
             return False
-        session.outstanding += 1
         self.sent += 1
-        session.client.publish(topic, payload, qos=1, retain=retain)
+        session.publish(topic, payload, retain=retain, token=token)
         return True
 
     def pump(self, seconds: float) -> None:
