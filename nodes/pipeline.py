@@ -5,25 +5,26 @@ Values in, values out: no thread, no clock, no socket. The daemon and `edgeward 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from models.errors import InputRefused, SnapshotRefused
-from nodes.agents.base import Agent, Answer, answer_each
-from nodes.codec import Decoded, Reading, decode, input_id, input_time
+from nodes.agents.base import Agent, answer_each
+from nodes.alerts import Alerts
+from nodes.codec import Reading, decode, input_id, input_time
 from nodes.events import Kind
-from nodes.outputs import InputReference, Publication, alert_topic
-from nodes.policy import AlertState, end, follow
-from nodes.publications import alert, classification, clearing, rejection
+from nodes.messages import Outcome, Received, Taken, Verdict
+from nodes.outputs import InputReference, Publication
+from nodes.publications import classification, rejection
 from nodes.reasons import Reason
 from nodes.snapshots import dump_device, load_device
-from nodes.state import DEVICE_LIMIT, DeviceState, DeviceTable, RecentIds
+from nodes.state import DeviceState, DeviceTable, RecentIds
 from nodes.tally import Tally
 from nodes.times import DAY_MS, format_time
 from nodes.topics import Identity, Template, merge_filters
+
+__all__ = ["Clock", "Outcome", "Pipeline", "Received"]
 
 Clock = Literal["wall", "events"]
 """What `now` is: the wall clock at arrival, or the newest time that the device has sent."""
@@ -33,50 +34,6 @@ HISTORICAL_AFTER_MS = 600_000
 
 REPLAY_BATCH = 256
 """Readings processed together when a device is restored."""
-
-Verdict = Literal["classified", "in_part", "rejected", "repeated", "unmatched"]
-
-
-class Received(NamedTuple):
-    """One message as it came."""
-
-    topic: str
-    payload: bytes
-    time_ms: int
-    """Its arrival, epoch milliseconds."""
-    fresh_id: str
-    """32 hexadecimal digits given at arrival: the id of an input that has neither id nor time, and of a
-    rejection."""
-    duplicate: bool = False
-    """The broker said that it sent this before."""
-
-
-class Outcome(NamedTuple):
-    """What became of one message. An `unmatched` one is no agent's, and not counted."""
-
-    verdict: Verdict
-    publications: tuple[Publication, ...] = ()
-    reason: str | None = None
-    identities: tuple[Identity, ...] = ()
-    """Whose state it moved: of them the message has to be kept until their next snapshot. Mostly one; several
-    where topics overlap and agents read different devices from them; none for what was repeated or refused,
-    except where a window had moved before a model refused."""
-
-
-@dataclass(slots=True)
-class _Taken:
-    """One message as one kind of input, on its way through a batch."""
-
-    received: Received
-    reading: Reading
-    decoded: Decoded
-    input: InputReference
-    device: DeviceState
-    now_ms: int
-    historical: bool
-    agents: list[Agent[Any, Any]]
-    answers: list[Answer | InputRefused]
-    """One for each agent: its answer, or why its model could not run on this input."""
 
 
 class Pipeline:
@@ -101,15 +58,14 @@ class Pipeline:
         self._historical_after_ms = historical_after_ms
         self._now = now
         self._devices = DeviceTable()
-        self._on: dict[str, tuple[Identity, AlertState]] = {}
-        self._changed: deque[Identity] = deque(maxlen=DEVICE_LIMIT)  # a bound for owners that never ask
+        self._alerts = Alerts(gateway)
         self.filters = merge_filters(template.filter for _, template in self._agents)
         self.counters = Tally()
 
     def process(self, batch: Sequence[Received]) -> list[Outcome]:
         """What becomes of each message, in order; each model is invoked once for the whole batch."""
         ways = [self._take(received) for received in batch]
-        self._classify([taken for way in ways for taken in way if isinstance(taken, _Taken)])
+        self._classify([taken for way in ways for taken in way if isinstance(taken, Taken)])
         classified_ms = None if self._now is None else self._now()
         return [
             self._conclude(received, way, classified_ms) for received, way in zip(batch, ways, strict=True)
@@ -117,22 +73,15 @@ class Pipeline:
 
     def tick(self, now_ms: int) -> list[Publication]:
         """Ends the alerts whose time is over; on the events clock inputs alone end them."""
-        if self._clock == "events":
-            return []
-        due = [
-            (topic, identity, state) for topic, (identity, state) in self._on.items() if _due(state, now_ms)
-        ]
-        self._changed.extend(identity for _, identity, _ in due)
-        return [self._clear(topic, state) for topic, _, state in sorted(due, key=itemgetter(0))]
+        return [] if self._clock == "events" else self._alerts.end_all_due(now_ms)
 
     def active_alerts(self) -> list[Publication]:
         """Every alert that is on, as it was last published, by topic."""
-        states = (state for _, (_, state) in sorted(self._on.items(), key=itemgetter(0)))
-        return [state.published for state in states if state.published is not None]
+        return self._alerts.active()
 
     def holds(self, topic: str) -> bool:
         """Whether the alert on *topic* is on."""
-        return topic in self._on
+        return self._alerts.holds(topic)
 
     def exchange(self, agents: Sequence[Agent[Any, Any]], *, historical_after_ms: int) -> list[Publication]:
         """Goes on with other *agents*, and returns what clears the alerts of those that are gone.
@@ -145,16 +94,11 @@ class Pipeline:
         changed = [(before[name], now[name]) for name in before.keys() & now.keys()]
         changed = [(old, new) for old, new in changed if old is not new]
         gone = before.keys() - now.keys()
-        cleared = [
-            self._clear(alert_topic(identity, name), state)
-            for identity, device in self._devices.items()
-            for name, state in device.alerts.items()
-            if name in gone and state.published is not None
-        ]
-        for device in self._devices.values():
+        cleared: list[Publication] = []
+        for identity, device in self._devices.items():
+            cleared += self._alerts.drop(identity, device, gone)
             for name in gone:
                 device.windows.pop(name, None)
-                device.alerts.pop(name, None)
             for old, new in changed:
                 if old.name in device.windows:
                     device.windows[old.name] = _carried(device.windows[old.name], old, new)
@@ -187,18 +131,16 @@ class Pipeline:
         if snapshot is not None:
             device, anew = load_device(snapshot, identity, [agent for agent, _ in self._agents])
         self._devices.put(identity, device)
-        for name, state in device.alerts.items():
-            if state.published is not None:
-                self._on[alert_topic(identity, name)] = (identity, state)
+        self._alerts.hold(identity, device)
         for start in range(0, len(readings), REPLAY_BATCH):
             batch = readings[start : start + REPLAY_BATCH]
             ways = [way for received in batch for way in self._take(received, only=identity)]
-            taken = [way for way in ways if isinstance(way, _Taken)]
+            taken = [way for way in ways if isinstance(way, Taken)]
             self._classify(taken)
             for each in taken:
-                self._end_due(each)
+                self._alerts.end_due(each)
                 for agent, answer in zip(each.agents, each.answers, strict=True):
-                    self._follow(each, agent, answer)
+                    self._alerts.follow(each, agent, answer)
         device.unsaved = len(readings)
         return anew
 
@@ -221,15 +163,11 @@ class Pipeline:
 
         So it is when `tick` ends an alert.
         """
-        changed = [each for each in dict.fromkeys(self._changed) if self._devices.known(each) is not None]
-        self._changed.clear()
-        return changed
+        return [each for each in self._alerts.ended() if self._devices.known(each) is not None]
 
     # Taking: from a message to readings, one for each kind of input that its topic stands for.
 
-    def _take(
-        self, received: Received, *, only: Identity | None = None
-    ) -> list[_Taken | InputRefused | None]:
+    def _take(self, received: Received, *, only: Identity | None = None) -> list[Taken | InputRefused | None]:
         """A reading, a refusal, or None for a repeat, for each way in which agents read the message.
 
         With *only*, ways that lead to other devices are left aside.
@@ -239,7 +177,7 @@ class Pipeline:
         for agent, template in self._agents:
             if template.matches(levels):
                 agents.setdefault((_identity(template, levels), agent.kind), []).append(agent)
-        ways: list[_Taken | InputRefused | None] = []
+        ways: list[Taken | InputRefused | None] = []
         for (identity, kind), sharing in agents.items():
             if only is not None and identity != only:
                 continue
@@ -251,7 +189,7 @@ class Pipeline:
 
     def _read(
         self, received: Received, identity: Identity | InputRefused, kind: Kind, agents: list[Agent[Any, Any]]
-    ) -> _Taken | None:
+    ) -> Taken | None:
         if isinstance(identity, InputRefused):
             raise identity
         decoded = decode(kind, received.payload)
@@ -267,7 +205,7 @@ class Pipeline:
                 return None
         device.newest_ms = max(device.newest_ms, time_ms)
         now_ms = received.time_ms if self._clock == "wall" else device.newest_ms
-        return _Taken(
+        return Taken(
             received=received,
             reading=Reading(identity, time_ms, payload),
             decoded=decoded,
@@ -281,7 +219,7 @@ class Pipeline:
 
     # Classifying: windows move in order of arrival, then each agent answers once for the batch.
 
-    def _classify(self, batch: list[_Taken]) -> None:
+    def _classify(self, batch: list[Taken]) -> None:
         for agent, _ in self._agents:
             mine = [taken for taken in batch if agent in taken.agents]
             if not mine:
@@ -298,11 +236,11 @@ class Pipeline:
     # Concluding: what is published, what becomes of alerts, and how the message counts.
 
     def _conclude(
-        self, received: Received, ways: list[_Taken | InputRefused | None], classified_ms: int | None
+        self, received: Received, ways: list[Taken | InputRefused | None], classified_ms: int | None
     ) -> Outcome:
         if not ways:
             return Outcome("unmatched")
-        taken = [way for way in ways if isinstance(way, _Taken)]
+        taken = [way for way in ways if isinstance(way, Taken)]
         answers = [answer for each in taken for answer in each.answers]
         refusals = [each for each in (*ways, *answers) if isinstance(each, InputRefused)]
         moved = {each.reading.identity: each.device for each in taken}
@@ -333,9 +271,9 @@ class Pipeline:
         self.counters.add("rejected", [refused.reason])
         return Outcome("rejected", (publication,), refused.reason, moved)
 
-    def _publish(self, taken: _Taken, classified_ms: int | None) -> Iterable[Publication]:
+    def _publish(self, taken: Taken, classified_ms: int | None) -> Iterable[Publication]:
         identity = taken.reading.identity
-        yield from self._end_due(taken)
+        yield from self._alerts.end_due(taken)
         for agent, answer in zip(taken.agents, taken.answers, strict=True):
             if isinstance(answer, InputRefused):
                 continue
@@ -351,53 +289,7 @@ class Pipeline:
                 refused=taken.decoded.refused,
                 test=taken.reading.payload.test,
             )
-            yield from self._follow(taken, agent, answer)
-
-    def _follow(
-        self, taken: _Taken, agent: Agent[Any, Any], answer: Answer | InputRefused
-    ) -> tuple[Publication, ...]:
-        """Moves the agent's alert by its answer, where that says anything of it."""
-        if isinstance(answer, InputRefused) or answer.judgement is None or taken.historical:
-            return ()
-        label, judgement = answer.scored.label, answer.judgement
-        identity = taken.reading.identity
-        topic = alert_topic(identity, agent.name)
-        state = taken.device.alerts.setdefault(agent.name, AlertState())
-        match follow(state, taken.reading, judgement, now_ms=taken.now_ms, off_after_ms=agent.off_after_ms):
-            case "clear":
-                return (self._clear(topic, state),)
-            case "raise" | "update":
-                state.published = alert(
-                    identity,
-                    agent.name,
-                    agent.model,
-                    label,
-                    judgement,
-                    answers=taken.input,
-                    since_ms=state.since_ms,
-                    gateway=self._gateway,
-                    test=taken.reading.payload.test,
-                )
-                self._on[topic] = (identity, state)
-                return (state.published,)
-        return ()
-
-    def _clear(self, topic: str, state: AlertState) -> Publication:
-        end(state)
-        del self._on[topic]
-        return clearing(topic)
-
-    def _end_due(self, taken: _Taken) -> list[Publication]:
-        """Ends those alerts of the device whose time is over."""
-        return [
-            self._clear(alert_topic(taken.reading.identity, name), state)
-            for name, state in taken.device.alerts.items()
-            if _due(state, taken.now_ms)
-        ]
-
-
-def _due(state: AlertState, now_ms: int) -> bool:
-    return state.due_ms is not None and state.due_ms <= now_ms
+            yield from self._alerts.follow(taken, agent, answer)
 
 
 def _identity(template: Template, levels: list[str]) -> Identity | InputRefused:

@@ -30,7 +30,9 @@ LOADED_LIMIT = 16 * 1024 * 1024
 
 def dump_device(device: DeviceState, agents: Iterable[Agent[Any, Any]]) -> bytes:
     """The state of one device, as *agents* keep it."""
-    arrays: Arrays = {f"recent {kind}": as_array(recent.dump()) for kind, recent in device.recent.items()}
+    arrays: Arrays = {
+        f"recent {kind}": as_array(device.recent[kind].dump()) for kind in KINDS if kind in device.recent
+    }
     for agent in agents:
         if agent.name in device.windows:
             arrays[f"window {agent.name}"] = as_array(agent.dump(device.windows[agent.name]))

@@ -107,10 +107,6 @@ class DeviceTable:
         """Every device that is remembered, those longest silent first."""
         return self._devices.items()
 
-    def values(self) -> Iterable[DeviceState]:
-        """The same, without their identities."""
-        return self._devices.values()
-
     def states(self) -> Iterable[DeviceState]:
         """Every state that is remembered."""
         return self._devices.values()

@@ -5,62 +5,21 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from models.errors import InputRefused
 from models.news2 import PARAMETERS, news2
-from models.scored import Scored
 from nodes.agents import AgentSettings
-from nodes.agents.base import Answer, above
 from nodes.agents.vitals import VitalsAgent
-from nodes.codec import Reading
-from nodes.events import Kind, Sensor
-from nodes.outputs import ModelReference, Publication
+from nodes.outputs import Publication
 from nodes.pipeline import Clock, Outcome, Pipeline, Received
-from nodes.policy import Judgement
 from nodes.reasons import Reason
 from nodes.times import DAY_MS, MINUTE_MS, parse_time
+from tests.level_agents import FragileAgent, LevelAgent, UrgencyAgent
 
 NOW = parse_time("2026-11-23T12:00:00Z")
-
-
-class LevelAgent:
-    """A sensor agent without a model: its score is the channel `level`, and it counts its invokes."""
-
-    kind: Kind = "sensor"
-
-    def __init__(self, name: str = "level", topic: str = "t/{site}/{device}/sensor") -> None:
-        self.name = name
-        self.topic = topic
-        self.site: str | None = None
-        self.model = ModelReference(name="level", version="1", sha256="0" * 64)
-        self.off_after_ms: int | None = 15 * MINUTE_MS
-        self.invokes: list[int] = []
-
-    def new_state(self) -> list[float]:
-        return []
-
-    def observe(self, state: list[float], reading: Reading) -> float:
-        assert isinstance(reading.payload, Sensor)
-        state.append(reading.payload.values["level"])
-        return state[-1]
-
-    def answer(self, observations: Sequence[float]) -> list[Answer]:
-        self.invokes.append(len(observations))
-        return [
-            Answer(Scored("high" if each >= 5 else "low", 1.0, {"level": each}), above("level", each, 5, 2))
-            for each in observations
-        ]
-
-    def dump(self, state: list[float]) -> bytes:
-        return json.dumps(state).encode()
-
-    def load(self, raw: bytes) -> list[float]:
-        state: list[float] = json.loads(raw)
-        return state
 
 
 def _vitals(**settings: Any) -> VitalsAgent:
@@ -208,15 +167,6 @@ def test_a_model_is_invoked_once_for_a_batch() -> None:
     assert scores == list(range(9))
 
 
-class FragileAgent(LevelAgent):
-    """Its model can't run on a batch that holds a nine."""
-
-    def answer(self, observations: Sequence[float]) -> list[Answer]:
-        if 9 in observations:
-            raise InputRefused(Reason.NOT_RUNNABLE)
-        return super().answer(observations)
-
-
 def test_an_input_that_its_model_cannot_run_on_is_rejected_and_its_batch_goes_on() -> None:
     batch = [
         _received("t/s/d/sensor", json.dumps({"values": {"level": level}}).encode(), NOW)
@@ -315,16 +265,6 @@ def test_another_reason_puts_the_end_off() -> None:
     _send(pipeline, {"values": {"level": 6}}, topic="t/s/d/sensor", arrival_ms=NOW + 10 * MINUTE_MS)
     assert pipeline.tick(NOW + 20 * MINUTE_MS) == []
     assert len(pipeline.tick(NOW + 25 * MINUTE_MS)) == 1
-
-
-class UrgencyAgent(LevelAgent):
-    """The same, for an agent whose alert has degrees."""
-
-    def answer(self, observations: Sequence[float]) -> list[Answer]:
-        return [
-            Answer(Scored("urgent", 1.0), Judgement("on", each, 5, "urgent", severity=each))
-            for each in observations
-        ]
 
 
 def test_a_worse_input_publishes_the_alert_again_with_the_same_since() -> None:
