@@ -26,6 +26,7 @@ from pydantic import (
 
 from gateway.address import DEFAULT_URL, PASSWORD_ADVICE, parse_url
 from gateway.toml_lines import lines_of_keys
+from gateway.watchdog import DEADLINE_SECONDS
 from models.anomaly import Learn
 from models.errors import ConfigRefused, InputRefused, UsageError
 from nodes.agents import SHIPPED, AgentSettings
@@ -73,6 +74,9 @@ class GatewaySection(_Section):
     clock: Literal["wall", "events"] | None = Field(None, description="wall without it")
     historical_after_minutes: Positive = 10.0
     state: Path | None = None
+    step_deadline_seconds: Positive = Field(
+        DEADLINE_SECONDS, description="how long a batch may take before the gateway ends itself"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("name")

@@ -17,7 +17,9 @@ import structlog
 
 from gateway.link import Delivery, Down, Link, PublishRefused, Subscribed, Up
 from gateway.log import pseudonym
+from gateway.notify import Notifier
 from gateway.outbox import OWED_LIMIT, Outbox
+from gateway.reload import Loaded
 from models.errors import BrokerRefused
 from nodes.outputs import Publication, gateway_topic
 from nodes.pipeline import Pipeline, Received
@@ -44,7 +46,10 @@ def wall_ms() -> int:
 
 
 class Daemon:
-    """One gateway over one link. *stopping* says when to end; *name* is the gateway's."""
+    """One gateway over one link. *stopping* says when to end; *name* is the gateway's.
+
+    *notifier* hears how it goes; *reload* gives another configuration when there is one to go on with.
+    """
 
     def __init__(
         self,
@@ -53,6 +58,8 @@ class Daemon:
         *,
         name: str,
         stopping: Callable[[], bool],
+        notifier: Notifier | None = None,
+        reload: Callable[[], Loaded | None] = lambda: None,
         now_ms: Callable[[], int] = wall_ms,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -61,6 +68,8 @@ class Daemon:
         self._outbox = Outbox(link)
         self._name = name
         self._stopping = stopping
+        self._notifier = Notifier({}) if notifier is None else notifier
+        self._reload = reload
         self._now_ms = now_ms
         self._monotonic = monotonic
         self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -75,6 +84,9 @@ class Daemon:
         Raises SessionTakenOver, and BrokerRefused when the broker never let us in.
         """
         while not self._stopping():
+            self._notifier.turned()
+            if (loaded := self._reload()) is not None:
+                self._go_on_with(loaded)
             self._mind_the_link()
             deliveries = self._link.take(self._room(), LINGER_SECONDS, TURN_SECONDS)
             now_ms = self._now_ms()
@@ -93,6 +105,17 @@ class Daemon:
             self._count_if_due()
             self._outbox.turn()
         self._stop()
+
+    def _go_on_with(self, loaded: Loaded) -> None:
+        """Other agents and topics from here on; the connection and what is owed stay."""
+        before = set(self._pipeline.filters)
+        self._outbox.owe(
+            self._pipeline.exchange(loaded.agents, historical_after_ms=loaded.historical_after_ms)
+        )
+        # The new ones first: where old and new overlap a message may come twice, but none is missed.
+        self._link.subscribe(self._pipeline.filters)
+        if gone := sorted(before - set(self._pipeline.filters)):
+            self._link.unsubscribe(gone)
 
     def _room(self) -> int:
         """How many deliveries may be taken: none while too much is owed."""
@@ -142,6 +165,7 @@ class Daemon:
             )
             return
         self._log.info("online")
+        self._notifier.ready("Online")
         self._link.publish(gateway_topic(self._name, "status"), b"online", retain=True)
         self._outbox.owe(self._pipeline.active_alerts())
         self._sweep_until = self._monotonic() + SWEEP_SECONDS
@@ -168,6 +192,7 @@ class Daemon:
 
     def _stop(self) -> None:
         """Settles what is owed, then counters and `stopped`; what stays unsettled comes again next time."""
+        self._notifier.stopping()
         self._log.info("stopping", owed=self._outbox.owed)
         self._outbox.owe([self._counters()])
         stopped = Publication(gateway_topic(self._name, "status"), b"stopped", "status", retain=True)

@@ -15,7 +15,7 @@ from typing import Any, Self
 import structlog
 
 from gateway.journal import KEYS_LIMIT, Journal, crashes_noted, key_of
-from gateway.log import pseudonym
+from gateway.log import frames, pseudonym
 from gateway.quarantine import Quarantine, load
 from gateway.watchdog import DEADLINE_SECONDS, Watchdog
 from models.errors import InputRefused
@@ -109,6 +109,8 @@ class GuardedAgent:
         self.site = agent.site
         self.model = agent.model
         self.off_after_ms = agent.off_after_ms
+        if guard.sets_aside(agent.model.sha256):
+            self._log.warning("agent_unavailable", agent=agent.name, model=_short(agent.model.sha256))
 
     def new_state(self) -> Any:
         """As the agent's."""
@@ -140,7 +142,12 @@ class GuardedAgent:
                 raise
             except Exception as exc:
                 # Answering changes no state, so that the loop can go on with the next input.
-                self._log.error("answer_failed", agent=self.name, exc_info=exc)
+                self._log.error(
+                    "answer_failed",
+                    agent=self.name,
+                    type=type(exc).__name__,
+                    frames=frames(exc.__traceback__),
+                )
                 raise InputRefused(Reason.NOT_RUNNABLE) from exc
 
 

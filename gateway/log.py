@@ -42,7 +42,7 @@ EVENTS = frozenset(
         "quarantine_not_kept",
         "step_overdue",
         "answer_failed",
-        "model_tried",
+        "agent_unavailable",
         "reloaded",
         "reload_refused",
         "stopping",
