@@ -40,7 +40,7 @@ def serve(chosen: argparse.Namespace) -> int:
 
     import structlog
 
-    from gateway.config import Config, default_name, load_config
+    from gateway.config import Config, choose_agents, default_name, load_config
     from gateway.daemon import Daemon, wall_ms
     from gateway.guard import Guard, GuardedAgent, GuardedPipeline
     from gateway.link import LinkSettings, Will
@@ -61,6 +61,7 @@ def serve(chosen: argparse.Namespace) -> int:
     if not IDENTITY.fullmatch(name):
         raise UsageError("A gateway's name should be 1-128 characters of A-Z a-z 0-9 . _ ~ : -.")
     address = _address(chosen, config, os.environ)
+    choose_agents(config, chosen.agents)  # raises for an unknown one, before anything starts
     with (
         stop_flag() as stopping,
         reload_flag() as asked_to_reload,
