@@ -30,6 +30,8 @@ class PoisonedAgent(LineAgent):
                 ctypes.CDLL(None).pause()
             if "RAISE" in line:
                 raise RuntimeError(line)
+            if "EAT" in line:
+                bytearray(2 << 30)
             if "KILL" in line:
                 os.kill(os.getpid(), signal.SIGKILL)
         return super().answer(observations)
