@@ -9,6 +9,7 @@ guards against another form or version, not against damage; that is for what sto
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -47,20 +48,23 @@ def unpack(raw: bytes, form: str, version: int) -> tuple[dict[str, Any], Arrays]
     try:
         magic, length = _HEAD.unpack_from(raw)
         head = json.loads(raw[_HEAD.size : _HEAD.size + length]) if magic == _MAGIC else {}
-    except (struct.error, ValueError) as exc:
+        found = (head.get("form"), head.get("version"))
+        arrays = _arrays(raw, _HEAD.size + length, head["arrays"]) if found == (form, version) else {}
+    except (struct.error, AttributeError, KeyError, TypeError, ValueError) as exc:
         raise SnapshotRefused(f"A kept state is no frame, where {form} {version} should be.") from exc
-    found = (head.get("form"), head.get("version"))
     if found != (form, version):
         raise SnapshotRefused(f"A kept state is {found[0]} {found[1]}, where {form} {version} should be.")
+    return head["facts"], arrays
+
+
+def _arrays(raw: bytes, place: int, described: list[tuple[str, str, list[int]]]) -> Arrays:
     arrays: Arrays = {}
-    place = _HEAD.size + length
-    for name, written, shape in head["arrays"]:
-        size = int(np.prod(shape, dtype=np.int64))
-        flat = np.frombuffer(raw, written, size, place)
+    for name, written, shape in described:
+        flat = np.frombuffer(raw, written, math.prod(shape), place)
         place += flat.nbytes
         native = flat.astype(flat.dtype.newbyteorder("="))  # a copy, aligned as numpy's own arrays are
         arrays[name] = (np.cumsum(native) if written == "<i8" else native).reshape(shape)
-    return head["facts"], arrays
+    return arrays
 
 
 def as_array(raw: bytes) -> npt.NDArray[np.uint8]:

@@ -243,20 +243,23 @@ class Pipeline:
         taken = [way for way in ways if isinstance(way, Taken)]
         answers = [answer for each in taken for answer in each.answers]
         refusals = [each for each in (*ways, *answers) if isinstance(each, InputRefused)]
+        publications = [publication for each in taken for publication in self._publish(each, classified_ms)]
         moved = {each.reading.identity: each.device for each in taken}
         for device in moved.values():
             device.unsaved += 1
         if refusals and len(refusals) == len(ways) - len(taken) + len(answers):
-            return self.reject(received, refusals[0], tuple(moved))
-        publications = [publication for each in taken for publication in self._publish(each, classified_ms)]
+            rejected = self.reject(received, refusals[0])
+            return rejected._replace(
+                publications=(*publications, *rejected.publications), identities=tuple(moved)
+            )
         reasons = [refused.reason for refused in refusals]
         reasons += [value.reason for each in taken for value in each.decoded.refused]
         verdict: Verdict = "repeated" if not taken else "in_part" if reasons else "classified"
         self.counters.add(verdict, reasons)
         return Outcome(verdict, tuple(publications), identities=tuple(moved))
 
-    def reject(self, received: Received, refused: InputRefused, moved: tuple[Identity, ...] = ()) -> Outcome:
-        """Rejects a message, counted and told; *moved* are the devices whose state it moved all the same."""
+    def reject(self, received: Received, refused: InputRefused) -> Outcome:
+        """Rejects a message, counted and told, that moved nothing."""
         levels = received.topic.split("/")
         identities = [_identity(template, levels) for _, template in self._agents if template.matches(levels)]
         publication = rejection(
@@ -269,7 +272,7 @@ class Pipeline:
             fresh_id=received.fresh_id,
         )
         self.counters.add("rejected", [refused.reason])
-        return Outcome("rejected", (publication,), refused.reason, moved)
+        return Outcome("rejected", (publication,), refused.reason)
 
     def _publish(self, taken: Taken, classified_ms: int | None) -> Iterable[Publication]:
         identity = taken.reading.identity

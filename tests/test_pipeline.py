@@ -90,6 +90,20 @@ def test_active_alerts_are_what_was_published_byte_for_byte() -> None:
     assert pipeline.active_alerts() == [outcome.publications[1]]
 
 
+def test_a_publication_says_what_it_is() -> None:
+    pipeline = _pipeline()
+    outcomes = [
+        _send(pipeline, payload)[0]
+        for payload in (b"{", {**HIGH, "time": 0}, {**HIGH, "time": NOW}, {**CALM, "time": NOW})
+    ]
+    assert [[(each.kind, each.historical) for each in outcome.publications] for outcome in outcomes] == [
+        [("rejected", False)],
+        [("classification", True)],
+        [("classification", False), ("alert", False)],
+        [("classification", False), ("alert", False)],
+    ]
+
+
 def test_the_same_input_gives_the_same_ids_from_another_pipeline() -> None:
     payload = {**HIGH, "time": NOW}
     first, second = _send(_pipeline(), payload), _send(_pipeline(), payload)
@@ -178,6 +192,16 @@ def test_an_input_that_its_model_cannot_run_on_is_rejected_and_its_batch_goes_on
     assert pipeline.counters.reasons == {Reason.NOT_RUNNABLE: 1}
     (beside,) = _pipeline(FragileAgent(), LevelAgent("sturdy")).process(batch[1:2])
     assert beside.verdict == "in_part"
+
+
+def test_an_alert_whose_time_is_over_ends_with_an_input_that_is_rejected_too() -> None:
+    pipeline = _pipeline(FragileAgent(), clock="events")
+    _send(pipeline, {"values": {"level": 7}, "time": NOW}, topic="t/s/d/sensor")
+    late = {"values": {"level": 9}, "time": NOW + 15 * MINUTE_MS}
+    outcome, _ = _send(pipeline, late, topic="t/s/d/sensor")
+    assert outcome.verdict == "rejected"
+    assert [each.kind for each in outcome.publications] == ["alert", "rejected"]
+    assert pipeline.active_alerts() == []
 
 
 def test_batches_change_nothing() -> None:
