@@ -115,7 +115,7 @@ class Store:
 
     def take(
         self,
-        taken: Sequence[tuple[Received, Identity | None]],
+        taken: Sequence[tuple[Received, Sequence[Identity]]],
         owed: Sequence[Publication],
         *,
         now_ms: int,
@@ -126,9 +126,10 @@ class Store:
     ) -> list[int]:
         """One transaction; returns the ids of the rows for *owed*.
 
-        Appends the readings that moved a device's state (the others have no identity), adds what is owed (of
-        a retained topic the newer row replaces the older), writes *snapshots*, which cover everything up to
-        here, deletes the *settled* rows, drops the *forgotten* devices, and sets rows *aside*, each with why.
+        Appends the readings, each with the devices whose state it moved (one that moved none is left out),
+        adds what is owed (of a retained topic the newer row replaces the older), writes *snapshots*, which
+        cover everything up to here, deletes the *settled* rows, drops the *forgotten* devices, as they were
+        before these readings, and sets rows *aside*, each with why.
         """
         snapshots = snapshots or {}
         gone = {each: self._numbers[each] for each in forgotten if each in self._numbers}
@@ -141,18 +142,17 @@ class Store:
         uncovered: dict[Identity, tuple[int, int]] = {}
         rows = []
         place, size = self._next_place, self._bytes
-        for received, identity in taken:
-            if identity is None:
-                continue
-            number = known.get(identity) or new.setdefault(identity, self._next_number + len(new))
-            if identity not in self._uncovered or identity in gone:
-                uncovered.setdefault(identity, (place, size))
-            fresh_id = bytes.fromhex(received.fresh_id)
-            length = len(received.payload)
-            message = self._packed(received.topic, received.payload)
-            rows.append((place, number, message, length, received.time_ms, fresh_id, received.duplicate))
-            place += 1
-            size += length
+        for received, identities in taken:
+            message = self._packed(received.topic, received.payload) if identities else b""
+            length, fresh_id = len(received.payload), bytes.fromhex(received.fresh_id)
+            kept = (message, length, received.time_ms, fresh_id, received.duplicate)
+            for again, identity in enumerate(identities):
+                number = known.get(identity) or new.setdefault(identity, self._next_number + len(new))
+                if identity not in self._uncovered or identity in gone:
+                    uncovered.setdefault(identity, (place, size))
+                rows.append((place, number, *kept, again > 0))
+                place += 1
+                size += length
         packed = {}
         for identity, raw in snapshots.items():
             number = known.get(identity) or new.setdefault(identity, self._next_number + len(new))
@@ -167,7 +167,7 @@ class Store:
                 "INSERT INTO devices (number, site, device, upto) VALUES (?, ?, ?, 0)",
                 [(number, each.site, each.device) for each, number in new.items()],
             )
-            sql.executemany("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            sql.executemany("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
             for row, publication in zip(ids, owed, strict=True):
                 if publication.retain:
                     sql.execute("DELETE FROM owed WHERE state = ?", (publication.topic,))
@@ -194,6 +194,10 @@ class Store:
         last = self._snapshot_bytes.get(identity, 0)
         return readings >= max(SNAPSHOT_READINGS, last // SNAPSHOT_BYTES_A_READING)
 
+    def uncovered(self) -> list[Identity]:
+        """Devices with readings since their last snapshot."""
+        return list(self._uncovered)
+
     def overdue(self) -> list[Identity]:
         """Devices that hold back the end of a log that has grown too long; the longest silent first."""
         found = []
@@ -218,17 +222,21 @@ class Store:
                 yield Owed(row, Publication(topic, payload, kind, retain, bool(historical)), made_ms)
 
     def devices(self) -> Iterator[tuple[Identity, bytes | None, list[Received]]]:
-        """Every device: its last snapshot and the readings after it, in the order taken."""
+        """Every device, those longest silent first: its last snapshot and the readings after it, in order."""
         later: dict[int, list[Received]] = {}
+        newest: dict[int, int] = {}
         with translated(self._file):
-            for number, *kept in self._connection.execute(
-                "SELECT number, message, time_ms, fresh_id, duplicate FROM readings JOIN devices "
+            for number, place, *kept in self._connection.execute(
+                "SELECT number, place, message, time_ms, fresh_id, duplicate FROM readings JOIN devices "
                 "USING (number) WHERE place > upto ORDER BY place"
             ):
                 later.setdefault(number, []).append(self._received(*kept))
-            for site, device, number, snapshot in self._connection.execute(
-                "SELECT site, device, number, snapshot FROM devices ORDER BY number"
-            ):
+                newest[number] = place
+            found = self._connection.execute("SELECT number, upto FROM devices").fetchall()
+            for number, _ in sorted(found, key=lambda row: newest.get(row[0], row[1])):
+                site, device, snapshot = self._connection.execute(
+                    "SELECT site, device, snapshot FROM devices WHERE number = ?", (number,)
+                ).fetchone()
                 raw = None if snapshot is None else zlib.decompress(snapshot)
                 yield Identity(site, device), raw, later.pop(number, [])
 
@@ -236,7 +244,7 @@ class Store:
         """All readings that are kept, in the order taken."""
         with translated(self._file):
             for kept in self._connection.execute(
-                "SELECT message, time_ms, fresh_id, duplicate FROM readings ORDER BY place"
+                "SELECT message, time_ms, fresh_id, duplicate FROM readings WHERE NOT again ORDER BY place"
             ):
                 yield self._received(*kept)
 

@@ -8,8 +8,8 @@ EdgewardError
 │   └── RuntimeMissing   no TFLite runtime is usable: install one
 ├── SnapshotRefused      a kept state can't be read by this version: start that state anew, and say so
 ├── InputRefused         this one message can't be used: report it and go on with the next
-├── StoreUnwritable      the disk is full, read-only or failing: go on in memory, say so, try again
-├── StoreDamaged         the store's file is no sound database: repair it, or put it aside
+├── StoreUnwritable      the disk is full, read-only or failing: go on in memory, or stop (exit 4)
+├── StoreDamaged         the store's file is no sound database: repair it, or put it aside (exit 4)
 ├── BrokerAway           the broker does not answer: wait and try again
 └── BrokerRefused        the broker answers and says no: correct credentials, certificates or rights
     └── SessionTakenOver another client uses our identity: stop, and never fight for it

@@ -220,7 +220,7 @@ def test_the_counters_add_up() -> None:
     pipeline = _pipeline()
     for payload in ({**CALM, "id": "1"}, {**CALM, "id": "1"}, {**CALM, "spo2": 140}, b"{", CALM):
         _send(pipeline, payload)
-    report = json.loads(pipeline.counters.report("g", NOW))
+    report = json.loads(pipeline.counters.report("g", NOW, owed=0, given_up={}, durable=True))
     assert (report["received"], report["classified"], report["in_part"]) == (5, 2, 1)
     assert (report["rejected"], report["repeated"]) == (1, 1)
     assert report["reasons"] == {"outside what is possible": 1, "the payload is not valid JSON": 1}

@@ -12,7 +12,14 @@ from collections.abc import Sequence
 from gateway.cli import chaos, check, data, gateway, models, run, version, world
 from gateway.cli.arguments import Parser
 from gateway.log import configure
-from models.errors import ConfigRefused, DataMissing, EdgewardError, UsageError
+from models.errors import (
+    ConfigRefused,
+    DataMissing,
+    EdgewardError,
+    StoreDamaged,
+    StoreUnwritable,
+    UsageError,
+)
 
 DESCRIPTION = """\
 Edgeward reads vital signs, patient notes, sensor readings and log lines from MQTT, runs small TFLite models
@@ -27,9 +34,11 @@ INTERRUPTED = 130
 
 
 def exit_code(error: EdgewardError) -> int:
-    """2 for a wrong call or configuration, 3 for missing data, 1 for all else."""
+    """2 for a wrong call or configuration, 3 for missing data, 4 for the store's disk, 1 for all else."""
     if isinstance(error, UsageError | ConfigRefused):
         return 2
+    if isinstance(error, StoreDamaged | StoreUnwritable):
+        return 4
     return 3 if isinstance(error, DataMissing) else 1
 
 

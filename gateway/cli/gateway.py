@@ -42,7 +42,9 @@ def serve(chosen: argparse.Namespace) -> int:
 
     from gateway.config import Config, choose_agents, default_name, load_config
     from gateway.daemon import Daemon, wall_ms
+    from gateway.durability import kept_topics
     from gateway.guard import Guard, GuardedAgent, GuardedPipeline
+    from gateway.keeper import kept_in
     from gateway.link import LinkSettings, Will
     from gateway.log import configure
     from gateway.notify import Notifier
@@ -104,8 +106,23 @@ def serve(chosen: argparse.Namespace) -> int:
             session_expiry_seconds=config.broker.session_expiry_seconds,
         )
         jitter = random.Random()  # noqa: S311 - spreads reconnections, guards nothing
-        with PahoLink(link_settings, rng=jitter) as link:
-            Daemon(link, pipeline, name=name, stopping=stopping, notifier=notifier, reload=reload).run()
+        with (
+            kept_in(state, pipeline, config.store) as keeper,
+            PahoLink(link_settings, rng=jitter) as link,
+        ):
+            Daemon(
+                link,
+                pipeline,
+                name=name,
+                stopping=stopping,
+                keeper=keeper,
+                kept=kept_topics(loaded.config, loaded.agents),
+                lifetime_seconds=config.store.lifetime_seconds,
+                patient=config.broker.startup == "wait",
+                sparing=config.store.commits == "sparing",
+                notifier=notifier,
+                reload=reload,
+            ).run()
     return 0
 
 

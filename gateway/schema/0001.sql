@@ -18,7 +18,8 @@ CREATE TABLE readings (
     bytes INTEGER NOT NULL,      -- of the payload
     time_ms INTEGER NOT NULL,    -- arrival
     fresh_id BLOB NOT NULL,
-    duplicate INTEGER NOT NULL
+    duplicate INTEGER NOT NULL,
+    again INTEGER NOT NULL       -- 1: the reading of the row before, which moved another device too
 ) STRICT;
 
 -- Publications that the broker has not taken yet, and those that it never will.
