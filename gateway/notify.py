@@ -26,7 +26,6 @@ class Notifier:
         self._monotonic = monotonic
         self._socket: socket.socket | None = None
         self._ready = False
-        self._every = START_SECONDS / FED_PART
         self._due = monotonic()
         self._watched = env.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         microseconds = env.get("WATCHDOG_USEC", "")
@@ -48,7 +47,9 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """The gateway is online; *status* is a line for `systemctl status`."""
-        self._ready = True
+        if not self._ready:
+            self._ready = True
+            self._due = self._monotonic()  # the watchdog's time starts now
         self._send("READY=1", f"STATUS={status}")
 
     def status(self, status: str) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import time
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
+from gateway.broker import EmbeddedBroker
 from gateway.notify import START_SECONDS, Notifier
+from tests.stand import PATIENCE_SECONDS, Gateway
 
 
 class Clock:
@@ -114,3 +119,35 @@ def test_a_manager_that_does_not_read_does_not_hold_the_gateway(manager: socket.
     with Notifier(env(manager)) as notifier:
         for _ in range(10_000):
             notifier.status("x" * 200)
+
+
+def test_a_gateway_tells_its_life_to_its_manager(
+    mosquitto: EmbeddedBroker, manager: socket.socket, tmp_path: Path
+) -> None:
+    """Ready once it is online, fed by its loop, and after SIGSTOP, as of a loop that hangs, fed no more."""
+    heard: list[dict[str, str]] = []
+
+    def hear(what: str, times: int = 1) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while sum(what in each for each in heard) < times:
+            assert time.monotonic() < deadline, heard
+            heard.extend(told(manager))
+            time.sleep(0.02)
+
+    settings = env(manager, WATCHDOG_USEC="2000000")
+    with Gateway(mosquitto.url, tmp_path, "--agents", "vitals", env=settings) as gateway:
+        hear("READY")
+        hear("WATCHDOG", 2)
+        gateway.process.send_signal(signal.SIGHUP)
+        hear("READY", 2)
+        gateway.process.send_signal(signal.SIGSTOP)
+        time.sleep(0.2)
+        told(manager)
+        time.sleep(1.2)
+        assert told(manager) == []
+        gateway.process.send_signal(signal.SIGCONT)
+        gateway.stop()
+        hear("STOPPING")
+    states = [next(iter(each)) for each in heard]
+    changes = [state for state, _ in groupby(each for each in states if each != "WATCHDOG")]
+    assert changes == ["EXTEND_TIMEOUT_USEC", "READY", "RELOADING", "READY", "STOPPING"]
