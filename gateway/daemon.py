@@ -22,7 +22,7 @@ from gateway.log import pseudonym
 from gateway.notify import Notifier
 from gateway.outbox import LIFETIME_SECONDS, Outbox
 from gateway.reload import Loaded
-from gateway.technical import Technical
+from gateway.technical import Code, Technical
 from models.errors import BrokerRefused
 from nodes.outputs import Publication, gateway_topic
 from nodes.pipeline import Pipeline, Received
@@ -59,8 +59,8 @@ class Daemon:
 
     *keeper* keeps what is taken and owed (without one it lives in memory, and the broker holds each input
     until it has the answer); *kept* is whether it does so for a topic. *notifier* hears how it goes; *reload*
-    gives another configuration when there is one to go on with. *patient* waits for a broker that is away at
-    the start; *sparing* makes fewer, larger commits.
+    gives another configuration when there is one to go on with; *faults* says what else is wrong. *patient*
+    waits for a broker that is away at the start; *sparing* makes fewer, larger commits.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class Daemon:
         sparing: bool = False,
         notifier: Notifier | None = None,
         reload: Callable[[], Loaded | None] = lambda: None,
+        faults: Callable[[], Mapping[Code, str | None]] = dict,
         now_ms: Callable[[], int] = wall_ms,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -93,6 +94,7 @@ class Daemon:
         self._floor = BATCH_LIMIT if sparing else BATCH
         self._notifier = Notifier({}) if notifier is None else notifier
         self._reload = reload
+        self._faults = faults
         self._now_ms = now_ms
         self._monotonic = monotonic
         self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -109,7 +111,7 @@ class Daemon:
         Raises SessionTakenOver, BrokerRefused when the broker never let us in, BrokerAway when it was not
         there at the start and is not to be waited for, and what the keeper raises.
         """
-        for row, publication, made_ms in self._keeper.restore():
+        for row, publication, made_ms in self._keeper.restore(self._notifier.turned):
             self._outbox.owe([publication], ids=[row], made_ms=made_ms)
         while not self._stopping():
             self._notifier.turned()
@@ -168,7 +170,7 @@ class Daemon:
             self._pipeline.exchange(loaded.agents, historical_after_ms=loaded.historical_after_ms)
         )
         self._kept = kept_topics(loaded.config, loaded.agents)
-        self._keeper.cover(now_ms=self._now_ms())
+        self._keeper.cover(now_ms=self._now_ms(), progress=self._notifier.turned)
         # The new ones first: where old and new overlap a message may come twice, but none is missed.
         self._link.subscribe(self._pipeline.filters)
         if gone := sorted(before - set(self._pipeline.filters)):
@@ -183,8 +185,10 @@ class Daemon:
         return 0 if crowded else self._batch
 
     def _say_what_is_wrong(self) -> None:
-        """Technical alerts: that nothing is kept, and that publications were given up."""
+        """Technical alerts: that nothing is kept, that publications were given up, and what others say."""
         self._outbox.owe(self._technical.say("store", self._keeper.fault))
+        for code, reason in self._faults().items():
+            self._outbox.owe(self._technical.say(code, reason))
         if given_up := self._outbox.dropped:
             counted = ", ".join(f"{number} {why}" for why, number in sorted(given_up.items()))
             said = self._technical.say("outbox", f"Publications were given up: {counted}.")

@@ -171,6 +171,20 @@ class GuardedPipeline(Pipeline):
                 self._guard.survived(keys[0])
         return outcomes
 
+    @property
+    def fault(self) -> str | None:
+        """Which agents answer `unavailable`; None while all models are in use."""
+        names = [
+            agent.name
+            for agent, _ in self._agents
+            if isinstance(agent, GuardedAgent) and self._guard.sets_aside(agent.model.sha256)
+        ]
+        if not names:
+            return None
+        return (
+            f"The gateway died of a model more than once: without it {', '.join(names)} answers unavailable."
+        )
+
     def _portions(self, batch: Sequence[Received]) -> Iterator[tuple[list[Received], list[bytes]]]:
         """The batch cut into runs of at most KEYS_LIMIT, and suspects and those set aside alone."""
         portion: list[Received] = []

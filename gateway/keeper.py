@@ -73,8 +73,11 @@ class Keeper:
         """Whether what is taken stands on disk before it is acknowledged."""
         return self._store is not None and self.fault is None
 
-    def restore(self) -> list[Owed]:
-        """Brings every device back as it was kept, and returns what is owed. Call it once, first of all."""
+    def restore(self, progress: Callable[[], None] = lambda: None) -> list[Owed]:
+        """Brings every device back as it was kept, and returns what is owed. Call it once, first of all.
+
+        *progress* is called after each device.
+        """
         if self._store is None:
             return []
         devices = readings = 0
@@ -89,6 +92,7 @@ class Keeper:
                 for agent in anew:
                     self._log.error("state_started_anew", who=pseudonym(str(identity)), agent=agent)
                 devices += 1
+                progress()
                 readings += len(later)
             owed = list(self._store.owed())
         except (StoreUnwritable, StoreDamaged) as fault:
@@ -150,8 +154,11 @@ class Keeper:
         self._missed.clear()
         return rows
 
-    def cover(self, *, now_ms: int) -> None:
-        """Snapshots of all devices that moved since their last: what comes next starts from here."""
+    def cover(self, *, now_ms: int, progress: Callable[[], None] = lambda: None) -> None:
+        """Snapshots of all devices that moved since their last: what comes next starts from here.
+
+        *progress* is called after each transaction.
+        """
         if self._store is None or self.fault is not None:
             return
         moved = [each for each in self._store.uncovered() if self._pipeline.since_snapshot(each)]
@@ -161,6 +168,7 @@ class Keeper:
                 self._store.take(
                     [], [], now_ms=now_ms, snapshots={each: self._pipeline.snapshot(each) for each in portion}
                 )
+                progress()
         except (StoreUnwritable, StoreDamaged) as fault:
             self._missed |= set(moved)
             self._failed(fault)

@@ -69,6 +69,8 @@ class Loader:
         self._state = state
         self._wanted = wanted
         self._wrap = wrap
+        self.fault: str | None = None
+        """Why the files are not what is in force; None while they are."""
         self._config: Config | None = None
         self._built: dict[str, _Built] = {}
 
@@ -100,7 +102,10 @@ class Loader:
             loaded = self.load()
         except EdgewardError as exc:
             log.error("reload_refused", sentence=str(exc))
+            # Without the faults themselves: they may quote the file, and this is published.
+            self.fault = "The configuration was refused when it was read again; the one before is in force."
             return None
+        self.fault = None
         changed = [name for name, each in self._built.items() if before.get(name) is not each]
         log.info("reloaded", agents=[each.name for each in loaded.agents], changed=changed)
         return loaded

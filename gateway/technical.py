@@ -15,9 +15,10 @@ from nodes.outputs import (
 )
 from nodes.times import format_time
 
-Code = Literal["store", "outbox", "session"]
+Code = Literal["store", "outbox", "session", "model", "configuration"]
 """`store`: nothing is kept on disk. `outbox`: publications were given up. `session`: the broker forgot what
-waited for us. The last two stay until the gateway starts anew: somebody should look."""
+waited for us. These two stay until the gateway starts anew: somebody should look. `model`: a model is set
+aside. `configuration`: the files are not what is in force."""
 
 
 class Technical:

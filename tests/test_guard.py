@@ -116,11 +116,14 @@ def test_a_model_that_dies_on_different_inputs_is_set_aside_and_its_agent_says_s
     client.wait(lambda _: gateway.minded() or '"after"' in str(client.on("/log-line")), "the answer after")
     answers = [each.event["data"] for each in client.on("/classification/log-line")]
     assert {(each["label"], each["abstained"]) for each in answers} == {("unavailable", True)}
-    client.flush([client.publish("edgeward/v1/ward/bed-1/vitals", {"id": "v", "hr": 140, "rr": 30, "spo2": 85})])
+    vitals = {"id": "v", "hr": 140, "rr": 30, "spo2": 85}
+    client.flush([client.publish("edgeward/v1/ward/bed-1/vitals", vitals)])
     (news2,) = client.wait(lambda _: client.on("/classification/vitals"), "NEWS2's answer")
     assert news2.event["data"]["label"] == "high"
     assert len(gateway.logged("model_set_aside")) == 1
     assert gateway.logged("agent_unavailable")[-1]["agent"] == "log-line"
+    fault = client.on("/fault/model")[-1].event["data"]["reason"]
+    assert fault == "The gateway died of a model more than once: without it log-line answers unavailable."
 
 
 def test_an_error_that_nobody_thought_of_costs_its_input_only(stand: tuple[Client, Supervised]) -> None:

@@ -78,19 +78,20 @@ def test_all_faults_are_told_at_once_and_the_old_agents_stay(file: Path) -> None
 
 
 def hang_up(gateway: Gateway, event: str) -> dict[str, Any]:
-    """Sends SIGHUP and waits for the log's next line of *event*."""
+    """Sends SIGHUP and waits for the log's next line of *event*, after a reload until it is subscribed."""
 
-    def logged() -> list[dict[str, Any]]:
+    def logged(event: str) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in gateway.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == event]
 
-    before = len(logged())
+    awaited = {event, "online"} if event == "reloaded" else {event}
+    before = {each: len(logged(each)) for each in awaited}
     gateway.process.send_signal(signal.SIGHUP)
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while len(found := logged()) == before:
+    while any(len(logged(each)) == before[each] for each in awaited):
         assert time.monotonic() < deadline, gateway.log.read_text()
         time.sleep(0.02)
-    return found[-1]
+    return logged(event)[-1]
 
 
 def answer(client: Client, topic: str, payload: dict[str, Any], agent: str = "vitals") -> dict[str, Any]:
@@ -158,6 +159,8 @@ def test_a_file_that_is_no_toml_changes_nothing(
         file.write_text('[agents.vitals]\non = "five"\noff = "four"\n')
         assert "has 2 faults" in hang_up(gateway, "reload_refused")["sentence"]
         answer(client, VITALS, {"id": "1", "hr": 140})
+        client.wait(lambda _: client.on("/fault/configuration")[-1].payload, "the fault")
         file.write_text("[agents.vitals]\non = 5\n")
         assert hang_up(gateway, "reloaded")["changed"] == ["vitals"]
         assert answer(client, VITALS, {"id": "2", "hr": 140})["news2"]["total"] == 3
+        client.wait(lambda _: not client.on("/fault/configuration")[-1].payload, "its end")

@@ -122,6 +122,7 @@ def serve(chosen: argparse.Namespace) -> int:
                 sparing=config.store.commits == "sparing",
                 notifier=notifier,
                 reload=reload,
+                faults=lambda: {"model": pipeline.fault, "configuration": loader.fault},
             ).run()
     return 0
 
