@@ -69,15 +69,15 @@ def line_of(topic: str, time_ms: int, payload: bytes) -> bytes:
 
 
 @contextmanager
-def written_whole(file: Path) -> Iterator[BinaryIO]:
-    """A file to write to that takes *file*'s place once the block ends without an error.
+def written_whole(file: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """A file to write to, made with *mode*, that takes *file*'s place once the block ends without an error.
 
     Raises UsageError where the file can't be written.
     """
     unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         try:
-            opened = unfinished.open("wb")
+            opened = os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb")
         except OSError as exc:
             raise UsageError(f"{file} can't be written: {exc.strerror}.") from exc
         with opened:

@@ -71,20 +71,21 @@ class Store:
         self._uncovered: OrderedDict[Identity, tuple[int, int]] = OrderedDict()
         """Device to the place of its first reading without a snapshot, and `_bytes` before it; in order."""
         self._bytes = 0
+        self._trimmed = False
         self._first_place = self._next_place = self._next_number = self._next_owed = 1
         self._load()
 
     @classmethod
-    def open(cls, folder: Path, *, keep_ms: int = 0) -> Self:
+    def open(cls, folder: Path, *, keep_ms: int = 0, file: str = FILE) -> Self:
         """The store of the gateway whose state folder is *folder*.
 
         Raises StoreUnwritable, StoreDamaged, and UsageError when a newer Edgeward wrote it.
         """
-        file = folder / FILE
-        connection = open_file(file)
-        with translated(file):
+        path = folder / file
+        connection = open_file(path)
+        with translated(path):
             try:
-                return cls(connection, file, keep_ms=keep_ms)
+                return cls(connection, path, keep_ms=keep_ms)
             except BaseException:
                 connection.close()
                 raise
@@ -159,6 +160,8 @@ class Store:
             packed[identity] = (zlib.compress(raw, 1), place - 1, number)
         ids = range(self._next_owed, self._next_owed + len(owed))
         cut = self._cut(now_ms)
+        if self._trimmed:
+            self._shrink()
         with self._transaction() as sql:
             self._trim(sql, cut)
             sql.executemany("DELETE FROM owed WHERE id = ?", [(each,) for each in settled])
@@ -182,7 +185,7 @@ class Store:
         self._next_number += len(new)
         self._next_place, self._bytes = place, size
         self._next_owed += len(owed)
-        self._first_place = cut
+        self._trimmed, self._first_place = cut > self._first_place, cut
         self._uncovered |= uncovered
         for identity, (raw, _, _) in packed.items():
             self._uncovered.pop(identity, None)
@@ -217,7 +220,7 @@ class Store:
                 "SELECT id, state, message, kind, historical, made_ms FROM owed "
                 "WHERE aside IS NULL ORDER BY id"
             ):
-                topic, payload = self._unpacked(message)
+                topic, payload = unpacked(message, self._words)
                 retain = state is not None
                 yield Owed(row, Publication(topic, payload, kind, retain, bool(historical)), made_ms)
 
@@ -248,6 +251,17 @@ class Store:
             ):
                 yield self._received(*kept)
 
+    def sizes(self) -> dict[str, int]:
+        """How many devices, readings and rows there are."""
+        counts = {
+            "devices": "SELECT count(*) FROM devices",
+            "readings": "SELECT count(*) FROM readings WHERE NOT again",
+            "owed": "SELECT count(*) FROM owed WHERE aside IS NULL",
+            "set aside": "SELECT count(*) FROM owed WHERE aside IS NOT NULL",
+        }
+        with translated(self._file):
+            return {name: self._connection.execute(sql).fetchone()[0] for name, sql in counts.items()}
+
     def aside(self) -> list[tuple[int, str]]:
         """The rows set aside, oldest first: id and why."""
         with translated(self._file):
@@ -267,13 +281,8 @@ class Store:
         packer = self._primed.copy()
         return packer.compress(topic.encode() + b"\0" + payload) + packer.flush()
 
-    def _unpacked(self, message: bytes) -> tuple[str, bytes]:
-        raw = zlib.decompressobj(wbits=WBITS, zdict=self._words).decompress(message)
-        topic, _, payload = raw.partition(b"\0")  # no topic in MQTT holds one
-        return topic.decode(), payload
-
     def _received(self, message: bytes, time_ms: int, fresh_id: bytes, duplicate: int) -> Received:
-        return Received(*self._unpacked(message), time_ms, fresh_id.hex(), bool(duplicate))
+        return Received(*unpacked(message, self._words), time_ms, fresh_id.hex(), bool(duplicate))
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._connection, self._file)
@@ -283,7 +292,7 @@ class Store:
         found = self._connection.execute("SELECT value FROM meta WHERE key = 'words'").fetchone()
         if found is not None:
             return bytes(found[0])
-        words = (resources.files("gateway") / "schema" / "words.txt").read_bytes()
+        words = default_words()
         self._connection.execute("INSERT INTO meta VALUES ('words', ?)", (words,))
         return words
 
@@ -330,13 +339,17 @@ class Store:
         return cut
 
     def _trim(self, sql: sqlite3.Connection, cut: int) -> None:
-        """Cuts off the readings before *cut*, and gives free pages back."""
-        if cut == self._first_place:
-            return
-        sql.execute("DELETE FROM readings WHERE place < ?", (cut,))
-        (spare,) = sql.execute("PRAGMA freelist_count").fetchone()
-        if spare > SPARE_PAGES:
-            sql.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+        """Cuts off the readings before *cut*."""
+        if cut > self._first_place:
+            sql.execute("DELETE FROM readings WHERE place < ?", (cut,))
+
+    def _shrink(self) -> None:
+        """Gives free pages back where there are many."""
+        with translated(self._file):
+            (spare,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+            if spare > SPARE_PAGES:
+                # As a script: `execute` would stop after the first page.
+                self._connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
 
     def _put_aside(self, sql: sqlite3.Connection, aside: Mapping[int, str]) -> None:
         if not aside:
@@ -373,3 +386,15 @@ class _Transaction:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+
+def default_words() -> bytes:
+    """The dictionary of new files: what messages look like, the commonest last."""
+    return (resources.files("gateway") / "schema" / "words.txt").read_bytes()
+
+
+def unpacked(message: bytes, words: bytes) -> tuple[str, bytes]:
+    """Topic and payload of a kept message."""
+    raw = zlib.decompressobj(wbits=WBITS, zdict=words).decompress(message)
+    topic, _, payload = raw.partition(b"\0")  # no topic in MQTT holds one
+    return topic.decode(), payload

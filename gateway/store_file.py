@@ -72,7 +72,7 @@ def open_file(file: Path) -> sqlite3.Connection:
         try:
             _settle(connection)
             _migrate(connection, file)
-            _check(connection, file)
+            check(connection, file)
         except BaseException:
             connection.close()
             raise
@@ -90,6 +90,7 @@ def open_to_read(file: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
         try:
             version = _version(connection, file)
+            check(connection, file)
             if version < schema_version():
                 raise UsageError(
                     f"The store {file} is of an older version; the gateway brings it up to date."
@@ -131,7 +132,8 @@ def _migrate(connection: sqlite3.Connection, file: Path) -> None:
         connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n{marks}\nCOMMIT;")
 
 
-def _check(connection: sqlite3.Connection, file: Path) -> None:
+def check(connection: sqlite3.Connection, file: Path) -> None:
+    """Raises StoreDamaged where a page of the file is not what it should be."""
     (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if said != "ok":
         raise StoreDamaged(f"The store {file} is damaged. Stop the gateway and run: edgeward store repair.")

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from gateway.cli import chaos, check, data, gateway, models, run, version, world
+from gateway.cli import chaos, check, data, gateway, models, run, store, version, world
 from gateway.cli.arguments import Parser
 from gateway.log import configure
 from models.errors import (
@@ -46,7 +46,7 @@ def build_parser() -> Parser:
     """The whole command line."""
     parser = Parser(prog="edgeward", description=DESCRIPTION, epilog=EPILOG)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (gateway, run, check, world, chaos, models, data, version):
+    for module in (gateway, run, check, world, store, chaos, models, data, version):
         module.add(commands)
     return parser
 
