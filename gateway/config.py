@@ -25,6 +25,8 @@ from pydantic import (
 )
 
 from gateway.address import DEFAULT_URL, PASSWORD_ADVICE, parse_url
+from gateway.outbox import LIFETIME_SECONDS
+from gateway.watchdog import DEADLINE_SECONDS
 from models.anomaly import Learn
 from models.errors import ConfigRefused, InputRefused, UsageError
 from models.toml_lines import lines_of_keys
@@ -36,6 +38,8 @@ from nodes.topics import IDENTITY, Template
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _SECRET = re.compile(r"passw|secret|token|credential", re.IGNORECASE)
+WINDOWED = ("vitals", "sensor")
+"""Kinds of input whose agents remember earlier ones."""
 _AGENT_NAME = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 
 
@@ -52,6 +56,7 @@ class BrokerSection(_Section):
     ca_file: Path | None = Field(None, description="certificates to trust; else the system's")
     cert_file: Path | None = None
     key_file: Path | None = None
+    startup: Literal["wait", "fail"] = Field("wait", description="when the broker is away at the start")
     keepalive_seconds: int = Field(30, ge=5, le=65_535)
     receive_maximum: int = Field(1_000, ge=1, le=65_535, description="unacknowledged deliveries at once")
     session_expiry_seconds: int = Field(86_400, ge=0, le=0xFFFF_FFFF)
@@ -73,6 +78,9 @@ class GatewaySection(_Section):
     clock: Literal["wall", "events"] | None = Field(None, description="wall without it")
     historical_after_minutes: Positive = 10.0
     state: Path | None = None
+    step_deadline_seconds: Positive = Field(
+        DEADLINE_SECONDS, description="how long a batch may take before the gateway ends itself"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("name")
@@ -81,6 +89,22 @@ class GatewaySection(_Section):
         if name is not None and not IDENTITY.fullmatch(name):
             raise ValueError("should be 1-128 characters of A-Z a-z 0-9 . _ ~ : -")
         return name
+
+
+class StoreSection(_Section):
+    """`[store]`: how the gateway keeps what it has taken and owes."""
+
+    on_fault: Literal["memory", "stop"] = Field("memory", description="when the disk does not work")
+    commits: Literal["prompt", "sparing"] = Field("prompt", description="sparing: fewer, larger; SD cards")
+    keep_readings_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    classification_hours: Positive = Field(24.0, description="how long an answer is worth sending")
+    rejected_hours: Positive = 24.0
+
+    @property
+    def lifetime_seconds(self) -> dict[str, int]:
+        """By kind, how long a publication is worth sending; those that never expire are not in it."""
+        given = {"classification": self.classification_hours, "rejected": self.rejected_hours}
+        return {**LIFETIME_SECONDS, **{kind: max(1, round(each * 3_600)) for kind, each in given.items()}}
 
 
 class LearnSection(_Section):
@@ -124,6 +148,9 @@ class AgentSection(_Section):
     learn: LearnSection | None = None
     validity_minutes: Positive | None = None
     off_after_minutes: Positive | None = None
+    durability: Literal["store", "broker"] = Field(
+        "store", description="broker: not on disk, the input waits for the broker to take the answer"
+    )
 
     @field_validator("topic")
     @classmethod
@@ -146,6 +173,7 @@ class Config(_Section):
 
     broker: BrokerSection = BrokerSection()
     gateway: GatewaySection = GatewaySection()
+    store: StoreSection = StoreSection()
     agents: dict[str, AgentSection] | None = Field(None, min_length=1)
 
     @field_validator("agents")
@@ -158,6 +186,9 @@ class Config(_Section):
                 faults.append(f"the agent's name {name!r} should be 1-64 characters of a-z 0-9 -")
             if name not in shipped and section.kind is None:
                 faults.append(f"agent {name} is none of the shipped ones and needs a kind")
+            kind = section.kind or next((each.kind for each in SHIPPED if each.name == name), None)
+            if section.durability == "broker" and kind in WINDOWED:
+                faults.append(f"agent {name} remembers readings, so that its durability has to be store")
             if name not in shipped and section.kind not in ("vitals", None) and section.bundle is None:
                 faults.append(f"agent {name} needs a bundle")
         if faults:
@@ -222,7 +253,7 @@ def default_name() -> str:
 
 
 def _settings(name: str, section: AgentSection, shipped: Mapping[str, AgentSettings]) -> AgentSettings:
-    given = {key: getattr(section, key) for key in section.model_fields_set}
+    given = {key: getattr(section, key) for key in section.model_fields_set - {"durability"}}
     if section.learn is not None:
         given["learn"] = section.learn.learn()
     if name in shipped:
@@ -281,7 +312,11 @@ def _expectation(path: tuple[str, ...], kind: str, message: str) -> str:
 
 
 def _known_beside(path: tuple[str, ...]) -> list[str]:
-    sections: dict[str, type[BaseModel]] = {"broker": BrokerSection, "gateway": GatewaySection}
+    sections: dict[str, type[BaseModel]] = {
+        "broker": BrokerSection,
+        "gateway": GatewaySection,
+        "store": StoreSection,
+    }
     model: type[BaseModel] = Config
     if len(path) > 1:
         model = sections.get(path[0], AgentSection)

@@ -133,10 +133,23 @@ class Link(Protocol):
         network. Raises SessionTakenOver, and BrokerRefused as long as no connection ever succeeded.
         """
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        resent: bool = False,
+    ) -> int:
         """Hands a message over and returns its ticket. The link sends it again by itself after a
-        reconnect: never publish the same row twice.
+        reconnect: never publish the same row twice. On MQTT 5 the broker forgets it after *expiry_s*, and
+        *resent* marks it as late with a user property.
         """
+
+    def withdraw(self, ticket: int) -> None:
+        """Takes a message back that was not settled, so that no reconnect sends it again."""
 
     def settled(self) -> list[int]:
         """Tickets whose PUBACK was seen since the last call (QoS 0: that were handed to the network)."""

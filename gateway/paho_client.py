@@ -1,4 +1,4 @@
-"""paho's client, set up as the link needs it. Only its construction lives here."""
+"""paho's client, set up as the link needs it. Only its construction, and that of its packets, lives here."""
 
 from __future__ import annotations
 
@@ -75,6 +75,18 @@ def new_client(
     else:
         client.connect_async(address.host, address.port, settings.keepalive_seconds)
     return client
+
+
+def publish_properties(expiry_s: int | None, *, resent: bool) -> Properties | None:
+    """What a publish says beside its payload on MQTT 5: how long it is worth keeping, and that it is late."""
+    if expiry_s is None and not resent:
+        return None
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho's own gap
+    if expiry_s is not None:
+        properties.MessageExpiryInterval = expiry_s
+    if resent:
+        properties.UserProperty = ("resent", "true")
+    return properties
 
 
 def _without_delay(_client: paho.Client, _userdata: Any, sock: Any) -> None:

@@ -33,7 +33,7 @@ from gateway.link import (
     Subscribed,
     Up,
 )
-from gateway.paho_client import new_client
+from gateway.paho_client import new_client, publish_properties
 from gateway.refusals import UNSPECIFIED, UNSUPPORTED_VERSION, lost, not_accepted, not_connected
 from gateway.tls import tls_context
 from models.errors import BrokerAway, BrokerRefused
@@ -127,11 +127,21 @@ class PahoLink:
                 self._turn(left)
         return self._inbox.take(limit)
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        resent: bool = False,
+    ) -> int:
         """See `Link.publish`."""
+        properties = publish_properties(expiry_s, resent=resent) if self._protocol == _FIVE else None
         ticket, self._next_ticket = self._next_ticket, self._next_ticket + 1
         while True:
-            info = self._client.publish(topic, payload, qos=qos, retain=retain)
+            info = self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
             # paho's packet ids go round; one that still waits for its PUBACK is passed over.
             if info.rc != MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
                 break
@@ -140,6 +150,13 @@ class PahoLink:
         else:
             self._settled.append(ticket)
         return ticket
+
+    def withdraw(self, ticket: int) -> None:
+        """See `Link.withdraw`."""
+        for packet_id in [each for each, its in self._tickets.items() if its == ticket]:
+            del self._tickets[packet_id]
+            # paho has no way to take one message back.
+            self._client._out_messages.pop(packet_id, None)
 
     def settled(self) -> list[int]:
         """See `Link.settled`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -28,8 +29,20 @@ LINE_LIMIT = 4 * 1024 * 1024
 def read_recording(file: Path) -> Iterator[Received]:
     """The messages of a recording, in order; empty lines are skipped.
 
-    Raises UsageError, with the line's number and nothing of its content, for a line that is no message.
+    Their fresh ids come from the recording's content and their line's number: they differ between recordings
+    and are the same each time one is read. Raises UsageError, with the line's number and nothing of its
+    content, for a line that is no message.
     """
+    try:
+        with file.open("rb") as opened:
+            content = hashlib.file_digest(opened, "sha256").digest()
+    except OSError as exc:
+        raise UsageError(f"{file} can't be read: {exc.strerror}.") from exc
+    return _messages(file, content)
+
+
+def _messages(file: Path, content: bytes) -> Iterator[Received]:
+    """The same; *content* is the sha256 of the whole file."""
     try:
         with file.open("rb") as opened:
             number = 0
@@ -39,7 +52,7 @@ def read_recording(file: Path) -> Iterator[Received]:
                     raise UsageError(f"{file}, line {number} is longer than {LINE_LIMIT} bytes.")
                 if line.strip():
                     try:
-                        yield _message(line)
+                        yield _message(line, _fresh_id(content, number))
                     except ValueError as exc:
                         raise UsageError(f"{file}, line {number}: {exc}.") from exc
     except OSError as exc:
@@ -67,15 +80,15 @@ def is_output(topic: str) -> bool:
 
 
 @contextmanager
-def written_whole(file: Path) -> Iterator[BinaryIO]:
-    """A file to write to that takes *file*'s place once the block ends without an error.
+def written_whole(file: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """A file to write to, made with *mode*, that takes *file*'s place once the block ends without an error.
 
     Raises UsageError where the file can't be written.
     """
     unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         try:
-            opened = unfinished.open("wb")
+            opened = os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb")
         except OSError as exc:
             raise UsageError(f"{file} can't be written: {exc.strerror}.") from exc
         with opened:
@@ -87,7 +100,11 @@ def written_whole(file: Path) -> Iterator[BinaryIO]:
         unfinished.unlink(missing_ok=True)
 
 
-def _message(line: bytes) -> Received:
+def _fresh_id(content: bytes, number: int) -> str:
+    return hashlib.sha256(content + str(number).encode()).hexdigest()[:32]
+
+
+def _message(line: bytes, fresh_id: str) -> Received:
     """The message in a line. Raises ValueError with what is wrong, in words without its content."""
     try:
         row = json.loads(line)
@@ -104,7 +121,7 @@ def _message(line: bytes) -> Received:
         raise ValueError("retain should be true or false")
     if ("payload" in row) == ("payload_base64" in row):
         raise ValueError("there should be one of payload and payload_base64")
-    return Received(topic, _payload(row), time_ms)
+    return Received(topic, _payload(row), time_ms, fresh_id)
 
 
 def _payload(row: dict[str, Any]) -> bytes:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from itertools import count, islice
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from gateway.recording import line_of, read_recording, written_whole
-from models.errors import UsageError
 from nodes.agents import Agent
 from nodes.pipeline import Clock, Pipeline
 from nodes.tally import Tally
@@ -32,13 +30,12 @@ def run_recording(
     """Processes *recording* into *results*, both as in `recording`, and returns what was counted.
 
     The same recording and agents give the same bytes: an input with neither id nor time gets its id from the
-    recording's content and its own place among such inputs, and `classified` is the time of arrival.
+    recording's content and its own line, and `classified` is the time of arrival.
     Raises UsageError for a bad line, and then writes nothing.
     """
     pipeline = Pipeline(
         agents,
         gateway=gateway,
-        new_id=_ids_of(recording),
         clock=clock,
         historical_after_ms=historical_after_ms,
     )
@@ -53,14 +50,3 @@ def run_recording(
                 for publication in outcome.publications:
                     output.write(line_of(publication.topic, received.time_ms, publication.payload))
     return pipeline.counters
-
-
-def _ids_of(recording: Path) -> Callable[[], str]:
-    """New ids that differ between recordings and are the same each time one is run."""
-    try:
-        with recording.open("rb") as opened:
-            content = hashlib.file_digest(opened, "sha256").digest()
-    except OSError as exc:
-        raise UsageError(f"{recording} can't be read: {exc.strerror}.") from exc
-    numbers = count()
-    return lambda: hashlib.sha256(content + str(next(numbers)).encode()).hexdigest()[:32]

@@ -29,3 +29,29 @@ def stop_flag() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def reload_flag() -> Iterator[Callable[[], bool]]:
+    """Within the block SIGHUP only sets a flag, which is yielded as a function that takes it back.
+
+    For the main thread only.
+    """
+    asked = False
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+
+    def taken() -> bool:
+        nonlocal asked
+        if not asked:
+            return False
+        asked = False  # before the work: a signal that comes during it asks for another
+        return True
+
+    old = signal.signal(signal.SIGHUP, note)
+    try:
+        yield taken
+    finally:
+        signal.signal(signal.SIGHUP, old)

@@ -16,6 +16,7 @@ import numpy as np
 
 from models.bundle import Bundle
 from models.errors import UsageError
+from models.frames import as_array, pack, unpack
 from models.normality import FEATURES, Learner, Normal
 from models.scored import Scored
 from models.tabular import TabularModel, thresholds
@@ -55,6 +56,26 @@ class SensorNormal:
         self._learner: Learner | None = Learner()
         self._normal: Normal | None = None
         self._first_ms: int | None = None
+
+    def dump(self) -> bytes:
+        """All that is known of the device: what `load` makes of it goes on exactly alike."""
+        parts = {"learner": self._learner, "normal": self._normal}
+        arrays = {name: as_array(part.dump()) for name, part in parts.items() if part is not None}
+        return pack("sensor", 1, {"first_ms": self._first_ms}, arrays)
+
+    @classmethod
+    def load(cls, raw: bytes, learn: Learn) -> SensorNormal:
+        """The state that `dump` wrote; what is already learnt stays, whatever *learn* says now.
+
+        Raises SnapshotRefused.
+        """
+        facts, arrays = unpack(raw, "sensor", 1)
+        state = cls(learn)
+        state._first_ms = facts["first_ms"]
+        learner, normal = arrays.get("learner"), arrays.get("normal")
+        state._learner = None if learner is None else Learner.load(learner.tobytes())
+        state._normal = None if normal is None else Normal.load(normal.tobytes())
+        return state
 
     @property
     def learning(self) -> bool:

@@ -6,7 +6,10 @@ EdgewardError
 ├── DataMissing          a dataset is not here: say where it is, or do without (exit 3)
 ├── ModelRefused         this model or bundle can't be used: put another in its place
 │   └── RuntimeMissing   no TFLite runtime is usable: install one
+├── SnapshotRefused      a kept state can't be read by this version: start that state anew, and say so
 ├── InputRefused         this one message can't be used: report it and go on with the next
+├── StoreUnwritable      the disk is full, read-only or failing: go on in memory, or stop (exit 4)
+├── StoreDamaged         the store's file is no sound database: repair it, or put it aside (exit 4)
 ├── BrokerAway           the broker does not answer: wait and try again
 └── BrokerRefused        the broker answers and says no: correct credentials, certificates or rights
     └── SessionTakenOver another client uses our identity: stop, and never fight for it
@@ -49,6 +52,10 @@ class RuntimeMissing(ModelRefused):
     """No TFLite runtime, or not the one asked for, can be used on this machine."""
 
 
+class SnapshotRefused(EdgewardError):
+    """A state that was kept is damaged, or was written by another version or for another line of work."""
+
+
 class InputRefused(EdgewardError):
     """One message can't be used. *reason* is from a closed list, *field* names a field of the contract."""
 
@@ -56,6 +63,14 @@ class InputRefused(EdgewardError):
         self.reason = reason
         self.field = field
         super().__init__(reason if field is None else f"{field}: {reason}")
+
+
+class StoreUnwritable(EdgewardError):
+    """The gateway's store can't be written now; once the disk can be, it works again."""
+
+
+class StoreDamaged(EdgewardError):
+    """The gateway's store, or what stands in its place, can't be read as one."""
 
 
 class BrokerAway(EdgewardError):

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from models.frames import pack, unpack
+
 Numbers = npt.NDArray[np.float64]
 
 CHANNEL_LIMIT = 64
@@ -60,6 +62,21 @@ FEATURES = (*DISTANCES, "log_z", "log_t2", "log_q", "held_t2", "held_q", "beyond
 """Names of a vector's entries: log ratios to the normal start, three plain logarithms, two smoothed log
 ratios, and the shares of channels beyond three standard deviations, silent, and new.
 """
+
+_KEPT = (
+    "mean",
+    "spread",
+    "axes",
+    "variances",
+    "step_spread",
+    "before",
+    "slow",
+    "fast",
+    "changes",
+    "held",
+    "reference",
+)
+"""The arrays that a `Normal` is made of."""
 
 _TINY = 1e-6
 _VARIANCE_LEAST = 1e-3
@@ -110,6 +127,35 @@ class Learner:
         after = np.where(present, row - self._mean, 0.0)
         self._comoment += np.outer(before, after)
 
+    def dump(self) -> bytes:
+        """All that is learnt so far: what `load` makes of it goes on exactly alike."""
+        newest = [[reading.get(name, np.nan) for name in self._place] for reading in self._newest]
+        return pack(
+            "sensor-learner",
+            1,
+            {"readings": self.readings, "channels": list(self._place)},
+            {
+                "count": self._count,
+                "mean": self._mean,
+                "comoment": self._comoment,
+                "newest": np.array(newest, np.float64).reshape(len(newest), len(self._place)),
+            },
+        )
+
+    @classmethod
+    def load(cls, raw: bytes) -> Learner:
+        """The learner that `dump` wrote. Raises SnapshotRefused."""
+        facts, arrays = unpack(raw, "sensor-learner", 1)
+        learner = cls()
+        learner.readings = facts["readings"]
+        learner._place = {name: place for place, name in enumerate(facts["channels"])}
+        learner._count, learner._mean = arrays["count"], arrays["mean"]
+        learner._comoment = arrays["comoment"]
+        for row in arrays["newest"].tolist():
+            known = zip(learner._place, row, strict=True)
+            learner._newest.append({name: value for name, value in known if value == value})
+        return learner
+
     def normal(self) -> Normal:
         """The normal that the readings so far make, of the channels that at least half of them had."""
         names = [name for name, at in self._place.items() if self._count[at] >= PRESENT_SHARE * self.readings]
@@ -138,7 +184,8 @@ class Normal:
         values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
         shares = np.cumsum(values) / max(float(values.sum()), _TINY)
         kept = min(int(np.searchsorted(shares, VARIANCE_KEPT)) + 1, len(names))
-        self._axes = vectors[:, :kept]
+        # Contiguous, as they are after `load`: what a product rounds to depends on how a matrix lies.
+        self._axes = np.ascontiguousarray(vectors[:, :kept])
         self._variances = np.maximum(values[:kept], _VARIANCE_LEAST)
         self._rest = max(float(values[kept:].sum()), _VARIANCE_LEAST * len(names))
         scaled = self._scaled(newest)
@@ -152,6 +199,23 @@ class Normal:
         normal = np.array([self._distances(row) for row in scaled])
         self._reference = np.quantile(normal, QUANTILE, axis=0)
         self._reference[_QUIET] = np.quantile(normal[:, _QUIET], 1 - QUANTILE)
+
+    def dump(self) -> bytes:
+        """The normal and the smoothed state: what `load` makes of it describes exactly alike."""
+        arrays = {name: getattr(self, f"_{name}") for name in _KEPT}
+        return pack("sensor-normal", 1, {"channels": self._names, "rest": self._rest}, arrays)
+
+    @classmethod
+    def load(cls, raw: bytes) -> Normal:
+        """The normal that `dump` wrote. Raises SnapshotRefused."""
+        facts, arrays = unpack(raw, "sensor-normal", 1)
+        normal = cls.__new__(cls)  # what `__init__` works out is what was kept
+        normal._names = facts["channels"]
+        normal._known = frozenset(normal._names)
+        normal._rest = facts["rest"]
+        for name in _KEPT:
+            setattr(normal, f"_{name}", arrays[name])
+        return normal
 
     def describe(self, values: Mapping[str, float]) -> npt.NDArray[np.float32]:
         """Where one reading, channel to number, stands: float32 [F], named by `FEATURES`."""

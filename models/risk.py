@@ -16,6 +16,7 @@ import numpy as np
 
 from models.bounds import possible
 from models.bundle import Bundle
+from models.frames import Arrays, pack, unpack
 from models.scored import Scored
 from models.tabular import TabularModel, thresholds
 
@@ -105,6 +106,24 @@ class VitalsWindow:
 
     def __init__(self) -> None:
         self._series = {vital: _Series() for vital in VITALS}
+
+    def dump(self) -> bytes:
+        """The kept values: what `load` makes of them goes on exactly alike."""
+        arrays: Arrays = {}
+        for vital, series in self._series.items():
+            arrays[f"{vital} times"] = np.array(series.times, np.int64)
+            arrays[f"{vital} values"] = np.array(series.values, np.float64)
+        return pack("vitals-window", 1, {}, arrays)
+
+    @classmethod
+    def load(cls, raw: bytes) -> VitalsWindow:
+        """The window that `dump` wrote. Raises SnapshotRefused."""
+        _, arrays = unpack(raw, "vitals-window", 1)
+        window = cls()
+        for vital, series in window._series.items():
+            series.times = arrays[f"{vital} times"].tolist()
+            series.values = arrays[f"{vital} values"].tolist()
+        return window
 
     def add(self, time_ms: int, values: Mapping[str, float]) -> np.ndarray:
         """Take one reading and describe the patient as of its time: float32 [F], named by `FEATURES`.

@@ -17,12 +17,19 @@ ROOT = "edgeward/v1"
 """Where version 1 of the contract lives among topics."""
 
 
+OutputKind = Literal["alert", "classification", "rejected", "counters", "status"]
+"""What a publication is, whatever its topic: its priority on the way out comes from this."""
+
+
 class Publication(NamedTuple):
     """One message to publish, at QoS 1. Retained and empty, it clears what was retained."""
 
     topic: str
     payload: bytes
+    kind: OutputKind
     retain: bool = False
+    historical: bool = False
+    """It answers an input that was already old when it arrived."""
 
 
 class _Output(BaseModel):
@@ -147,9 +154,27 @@ class Counters(_Output):
     rejected: int
     repeated: int
     reasons: dict[str, int] = Field(description="rejected messages and refused values by reason")
+    owed: int = Field(description="publications that the broker has not taken yet")
+    given_up: dict[str, int] = Field(description="publications that were not delivered, by why")
+    durable: bool = Field(description="whether what is taken stands on disk before it is acknowledged")
 
 
-Output = ClassificationEvent | AlertEvent | RejectedEvent | Counters
+class TechnicalData(_Output):
+    """What is wrong with the gateway itself."""
+
+    code: str
+    since: str
+    reason: str
+
+
+class TechnicalEvent(_Event):
+    """On `edgeward/gateway/{gateway}/fault/{code}`, retained while it lasts."""
+
+    type: Literal["edgeward.technical.v1"] = "edgeward.technical.v1"
+    data: TechnicalData
+
+
+Output = ClassificationEvent | AlertEvent | RejectedEvent | TechnicalEvent | Counters
 """All that goes out as JSON; the list is closed. (A status is one plain word.)"""
 
 
@@ -186,6 +211,11 @@ def alert_topic(identity: Identity, code: str) -> str:
 def gateway_topic(gateway: str, what: Literal["status", "rejected", "counters"]) -> str:
     """The gateway's own topics."""
     return f"edgeward/gateway/{gateway}/{what}"
+
+
+def technical_topic(gateway: str, code: str) -> str:
+    """Where an alert about the gateway itself is retained."""
+    return f"edgeward/gateway/{gateway}/fault/{code}"
 
 
 _CONSTANT = ("specversion", "type", "datacontenttype")

@@ -75,7 +75,9 @@ def classification(
             **optional,
         ),
     )
-    return Publication(classification_topic(identity, agent), encoded(event))
+    return Publication(
+        classification_topic(identity, agent), encoded(event), "classification", historical=historical
+    )
 
 
 def alert(
@@ -112,12 +114,12 @@ def alert(
             **({"test": True} if test else {}),
         ),
     )
-    return Publication(alert_topic(identity, agent), encoded(event), retain=True)
+    return Publication(alert_topic(identity, agent), encoded(event), "alert", retain=True)
 
 
 def clearing(topic: str) -> Publication:
     """What ends a retained alert."""
-    return Publication(topic, b"", retain=True)
+    return Publication(topic, b"", "alert", retain=True)
 
 
 def rejection(
@@ -128,13 +130,13 @@ def rejection(
     identity: Identity | None,
     payload: bytes,
     received_ms: int,
-    new_id: str,
+    fresh_id: str,
 ) -> Publication:
     """That an input was rejected, and why; never any of its content."""
     source = f"/edgeward/gateway/{gateway}"
     received = format_time(received_ms)
     event = RejectedEvent(
-        id=event_id("rejected", source, new_id),
+        id=event_id("rejected", source, fresh_id),
         source=source,
         time=received,
         data=RejectedData(
@@ -147,4 +149,4 @@ def rejection(
         ),
         **({} if identity is None else {"subject": subject_of(identity)}),
     )
-    return Publication(gateway_topic(gateway, "rejected"), encoded(event))
+    return Publication(gateway_topic(gateway, "rejected"), encoded(event), "rejected")

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     BAD_IDENTITY = "the topic's level is not 1-128 characters of A-Z a-z 0-9 . _ ~ : -"
     SAME_ID = "the id was used before with another payload"
     NOT_RUNNABLE = NOT_RUNNABLE
+    SET_ASIDE = "the gateway has died on this message before and does not take it again"
     NOTHING_USABLE = "no usable value is left"
     TOO_MANY_DEVICES = "the gateway already watches as many devices as it can"
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from nodes.events import PAYLOADS
-from nodes.outputs import AlertEvent, ClassificationEvent, Counters, RejectedEvent
+from nodes.outputs import AlertEvent, ClassificationEvent, Counters, RejectedEvent, TechnicalEvent
 
 TYPES: Mapping[str, type[BaseModel]] = {
     **{f"in.{kind}": payload for kind, payload in PAYLOADS.items()},
     "out.classification": ClassificationEvent,
     "out.alert": AlertEvent,
     "out.rejected": RejectedEvent,
+    "out.technical": TechnicalEvent,
     "out.counters": Counters,
 }
 """Schema's file name, without its ending, to the type it is made from."""

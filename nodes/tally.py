@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from nodes.outputs import Counters, encoded
@@ -28,8 +28,10 @@ class Tally:
         setattr(self, verdict, getattr(self, verdict) + 1)
         self.reasons.update(str(reason) for reason in reasons)
 
-    def report(self, gateway: str, now_ms: int) -> bytes:
-        """The counters as they are published."""
+    def report(
+        self, gateway: str, now_ms: int, *, owed: int, given_up: Mapping[str, int], durable: bool
+    ) -> bytes:
+        """The counters as they are published; what is on its way out comes from whoever sends it."""
         return encoded(
             Counters(
                 gateway=gateway,
@@ -40,5 +42,8 @@ class Tally:
                 rejected=self.rejected,
                 repeated=self.repeated,
                 reasons=dict(sorted(self.reasons.items())),
+                owed=owed,
+                given_up=dict(sorted(given_up.items())),
+                durable=durable,
             )
         )

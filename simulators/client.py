@@ -38,6 +38,7 @@ ATTEMPTS_SECONDS = 0.05
 
 Say = Callable[[str], None]
 OnMessage = Callable[[mqtt.MQTTMessage], None]
+OnAcknowledged = Callable[[str], None]
 
 
 class Sessions:
@@ -45,9 +46,12 @@ class Sessions:
 
     A context manager. Sessions speak MQTT 5, and 3.1.1 where that is refused.
     *filters* are subscribed on each session (give them to a pool of one) and what arrives goes to
-    *on_message*. *say* gets a sentence when the broker goes away and when it is back. *rng* jitters the
-    waiting between attempts. A pool *beside* another waits on the same selector, so that pumping either reads
-    for both at once; it is closed first. Raises `BrokerRefused` when the broker or its certificate says no.
+    *on_message*; with *keep_session_seconds* the broker keeps the session, and what comes for it, that long
+    while it is away. *on_acknowledged* gets the token of each publish that the broker has taken. *say* gets a
+    sentence when the broker goes away and when it is back. *rng* jitters the waiting between attempts. A pool
+    *beside* another waits on the same selector, so that pumping either reads for both at once, though each
+    looks after its own connections; it is closed first. Raises `BrokerRefused` when the broker or its
+    certificate says no.
     """
 
     def __init__(
@@ -62,6 +66,8 @@ class Sessions:
         say: Say,
         filters: Sequence[str] = (),
         on_message: OnMessage | None = None,
+        on_acknowledged: OnAcknowledged | None = None,
+        keep_session_seconds: int = 0,
         beside: Sessions | None = None,
     ) -> None:
         self.access = access
@@ -69,6 +75,8 @@ class Sessions:
         self.rng = rng
         self.filters = tuple(filters)
         self.on_message = on_message
+        self.on_acknowledged = on_acknowledged
+        self.keep_session_seconds = keep_session_seconds
         self.protocol = MQTTProtocolVersion.MQTTv5
         self.sent = 0
         self.acknowledged = 0
@@ -126,14 +134,15 @@ class Sessions:
             self.pump(0.05)
         return True
 
-    def publish(self, key: str, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+    def publish(
+        self, key: str, topic: str, payload: bytes, *, retain: bool = False, token: str | None = None
+    ) -> bool:
         """Sends at QoS 1 through the session of *key* (a device); False when it can take none now."""
         session = self._session(key)
         if not (session.ready or session.is_cut) or session.outstanding >= session.window:
             return False
-        session.outstanding += 1
         self.sent += 1
-        session.client.publish(topic, payload, qos=1, retain=retain)
+        session.publish(topic, payload, retain=retain, token=token)
         return True
 
     def cut(self, key: str) -> None:

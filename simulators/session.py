@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -68,6 +69,7 @@ class Session:
         self.client = self._new_client()
         self._opened_before = False
         self._answered = False
+        self._tokens: dict[int, str] = {}  # packet id -> what the acknowledgement is reported under
         self._cut = False
         self.has_been_ready = False
         self.is_cut = False
@@ -89,7 +91,13 @@ class Session:
 
     def _new_client(self) -> mqtt.Client:
         pool = self.pool
-        client = Client(CallbackAPIVersion.VERSION2, client_id=self.client_id, protocol=pool.protocol)
+        old = pool.protocol != MQTTProtocolVersion.MQTTv5
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self.client_id,
+            protocol=pool.protocol,
+            clean_session=not pool.keep_session_seconds if old else None,
+        )
         client.connect_timeout = CONNECT_SECONDS
         client.max_inflight_messages_set(pool.window)
         access = pool.access
@@ -117,13 +125,30 @@ class Session:
             if self._opened_before:
                 self.client.reconnect()
             else:
-                self.client.connect(self.pool.access.host, self.pool.access.port, KEEP_ALIVE_SECONDS)
+                access = self.pool.access
+                self.client.connect(access.host, access.port, KEEP_ALIVE_SECONDS, **self._session_kept())
                 self._opened_before = True
         except ssl.SSLError as error:
             raise refusal(self.pool.access, error) from error
         except OSError as error:
             self.pool.away(error.strerror or type(error).__name__)
             self._wait(now)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool, token: str | None) -> None:
+        """Sends at QoS 1; the caller has looked at the window."""
+        self.outstanding += 1
+        sent = self.client.publish(topic, payload, qos=1, retain=retain)
+        if token is not None:
+            self._tokens[sent.mid] = token
+
+    def _session_kept(self) -> dict[str, Any]:
+        """What asks an MQTT 5 broker to keep the session while we are away."""
+        seconds = self.pool.keep_session_seconds
+        if not seconds or self.pool.protocol != MQTTProtocolVersion.MQTTv5:
+            return {}
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho's own gap
+        properties.SessionExpiryInterval = seconds
+        return {"clean_start": False, "properties": properties}
 
     def look_after(self, now: float) -> None:
         """Keep-alive, or the end of waiting for an answer to CONNECT."""
@@ -183,12 +208,15 @@ class Session:
         self,
         _client: mqtt.Client,
         _userdata: object,
-        _mid: int,
+        mid: int,
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
         self.outstanding -= 1
+        token = self._tokens.pop(mid, None)
         if reason.is_failure:
             self.pool.turned_away += 1
-        else:
-            self.pool.acknowledged += 1
+            return
+        self.pool.acknowledged += 1
+        if token is not None and self.pool.on_acknowledged is not None:
+            self.pool.on_acknowledged(token)

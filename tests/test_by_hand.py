@@ -20,6 +20,7 @@ SENT = {
     "edgeward/v1/hall/pump-1/sensor": '{"values": {"pressure_bar": 2.1, "flow_l_min": 31.5}}',
     "edgeward/v1/hall/plc-1/log": "CRITICAL: RAID array degraded, disk 2 failed",
 }
+WELL = {"hr": 70, "rr": 16, "spo2": 98, "sbp": 125, "temp": 37.0, "acvpu": "A", "on_oxygen": False}
 ANSWERS = {
     "edgeward/v1/north/bed-7/classification/triage-note",
     "edgeward/v1/north/bed-7/classification/vitals",
@@ -104,8 +105,12 @@ def test_a_gateway_that_dies_is_offline_and_its_alerts_stay(tmp_path: Path) -> N
         with Client(broker) as late:
             late.wait(lambda _: late.on("/alert/vitals"), "the retained alert")
             assert late.on("/alert/vitals")[0].retained
-        # Without its memory the next one no longer holds the alert, and clears it.
-        with Gateway(broker.url, tmp_path):
+        # The next one holds it still, says so, and clears it when the patient is well.
+        with Gateway(broker.url, tmp_path) as gateway:
+            client.wait(lambda _: len(client.on("/alert/vitals")) == 2, "the alert again")
+            first, second = client.on("/alert/vitals")
+            assert second.payload == first.payload
+            client.publish("edgeward/v1/n/b/vitals", WELL)
             client.wait(lambda _: client.on("/alert/vitals")[-1].payload == b"", "the clearing")
 
 

@@ -250,8 +250,11 @@ def test_a_bad_line_is_said_with_its_number_and_nothing_is_written(
 def test_a_recorded_message_is_read_back_as_it_was(topic: str, time_ms: int, payload: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recording.jsonl"
-        file.write_bytes(line_of(topic, time_ms, payload))
-        assert list(read_recording(file)) == [Received(topic, payload, time_ms)]
+        file.write_bytes(line_of(topic, time_ms, payload) * 2)
+        read, again = read_recording(file)
+        assert (topic, payload, time_ms) == (read.topic, read.payload, read.time_ms)
+        assert read.fresh_id != again.fresh_id
+        assert [read, again] == list(read_recording(file))
 
 
 @given(st.binary(max_size=200))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway import daemon
+from gateway import outbox
 from gateway.broker import EmbeddedBroker
 from gateway.daemon import Daemon, wall_ms
 from gateway.link import Delivery, LinkEvent, Will
@@ -23,6 +23,7 @@ from nodes.pipeline import Pipeline
 from tests.conftest import MakeLink, Peer, connected
 
 NAME = "g1"
+NOW_MS = 1_790_000_000_000
 STATUS = f"edgeward/gateway/{NAME}/status"
 COUNTERS = f"edgeward/gateway/{NAME}/counters"
 ILL = {"hr": 140, "rr": 30, "spo2": 85, "sbp": 85, "temp": 39.5, "acvpu": "V", "on_oxygen": True}
@@ -33,8 +34,7 @@ def news2_pipeline(topic: str | None = None) -> Pipeline:
     (settings,) = (each for each in SHIPPED if each.name == "vitals")
     if topic is not None:
         settings = replace(settings, topic=topic)
-    ids = iter(range(10**9))
-    return Pipeline([build_agent(settings)], gateway=NAME, new_id=lambda: f"{next(ids):032x}", now=wall_ms)
+    return Pipeline([build_agent(settings)], gateway=NAME, now=wall_ms)
 
 
 @contextmanager
@@ -91,6 +91,7 @@ def test_from_online_to_stopped(broker: EmbeddedBroker, make_link: MakeLink) -> 
         until_online(peer)
         send(peer, {"id": "1", **ILL})
         send(peer, {"id": "1", **ILL})
+        peer.until(lambda: len(of(peer, "alert")) == 1)  # one that is over before it went out is never said
         send(peer, {"id": "2", **WELL, "hr": 999})
         peer.link.publish("edgeward/v1/ward/bed-1/vitals", b"{")
         peer.until(lambda: len(of(peer, "classification")) == 2)
@@ -207,7 +208,7 @@ def test_its_own_outputs_are_never_its_input(broker: EmbeddedBroker, make_link: 
 def test_when_too_much_is_owed_the_rest_waits_at_the_broker(
     broker: EmbeddedBroker, make_link: MakeLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon, "OWED_LIMIT", 2)
+    monkeypatch.setattr(outbox, "OWED_LIMIT", outbox.ALARM_RESERVE + 2)
     peer = watching(make_link, broker)
     with running(make_link, broker):
         until_online(peer)
@@ -225,6 +226,7 @@ class LinkInMemory:
         self.shed = 0
         self.sent: list[str] = []
         self.acked: list[int | None] = []
+        self.withdrawn: list[str] = []
         self._settled: list[int] = []
 
     def settle(self, *topics: str) -> None:
@@ -233,6 +235,9 @@ class LinkInMemory:
     def publish(self, topic: str, *_: object, **__: object) -> int:
         self.sent.append(topic)
         return len(self.sent) - 1
+
+    def withdraw(self, ticket: int) -> None:
+        self.withdrawn.append(self.sent[ticket])
 
     def settled(self) -> list[int]:
         settled, self._settled = self._settled, []
@@ -258,10 +263,10 @@ def owing(
 ) -> tuple[LinkInMemory, Outbox, Callable[..., list[int | None]]]:
     """An outbox that owes a delivery for each group of topics, handled 0, 1, …; and a step that settles."""
     link = LinkInMemory(window)
-    outbox = Outbox(link)
+    outbox = Outbox(link, now_ms=lambda: NOW_MS)
     for handle, topics in enumerate(groups):
         delivery = Delivery("in", b"", retained=False, duplicate=False, session=1, handle=handle)
-        outbox.owe([Publication(topic, b"") for topic in topics], delivery)
+        outbox.owe([Publication(topic, b"", "classification") for topic in topics], delivery)
     outbox.turn()
 
     def settle(*topics: str) -> list[int | None]:
@@ -301,7 +306,7 @@ def test_no_more_is_in_flight_than_the_window_and_nothing_while_the_link_is_down
 
 def test_rows_that_no_delivery_asked_for_are_owed_too() -> None:
     link, outbox, settle = owing(["a"])
-    outbox.owe([Publication("tick", b"", retain=True)])
+    outbox.owe([Publication("tick", b"", "alert", retain=True)])
     outbox.owe([])
     settle("a")
     assert not outbox.empty

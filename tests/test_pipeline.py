@@ -5,55 +5,21 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from models.errors import InputRefused
 from models.news2 import PARAMETERS, news2
-from models.scored import Scored
 from nodes.agents import AgentSettings
-from nodes.agents.base import Answer, above
 from nodes.agents.vitals import VitalsAgent
-from nodes.codec import Reading
-from nodes.events import Kind, Sensor
-from nodes.outputs import ModelReference, Publication
+from nodes.outputs import Publication
 from nodes.pipeline import Clock, Outcome, Pipeline, Received
-from nodes.policy import Judgement
 from nodes.reasons import Reason
 from nodes.times import DAY_MS, MINUTE_MS, parse_time
+from tests.level_agents import FragileAgent, LevelAgent, UrgencyAgent
 
 NOW = parse_time("2026-11-23T12:00:00Z")
-
-
-class LevelAgent:
-    """A sensor agent without a model: its score is the channel `level`, and it counts its invokes."""
-
-    kind: Kind = "sensor"
-
-    def __init__(self, name: str = "level", topic: str = "t/{site}/{device}/sensor") -> None:
-        self.name = name
-        self.topic = topic
-        self.site: str | None = None
-        self.model = ModelReference(name="level", version="1", sha256="0" * 64)
-        self.off_after_ms: int | None = 15 * MINUTE_MS
-        self.invokes: list[int] = []
-
-    def new_state(self) -> list[float]:
-        return []
-
-    def observe(self, state: list[float], reading: Reading) -> float:
-        assert isinstance(reading.payload, Sensor)
-        state.append(reading.payload.values["level"])
-        return state[-1]
-
-    def answer(self, observations: Sequence[float]) -> list[Answer]:
-        self.invokes.append(len(observations))
-        return [
-            Answer(Scored("high" if each >= 5 else "low", 1.0, {"level": each}), above("level", each, 5, 2))
-            for each in observations
-        ]
 
 
 def _vitals(**settings: Any) -> VitalsAgent:
@@ -61,15 +27,21 @@ def _vitals(**settings: Any) -> VitalsAgent:
 
 
 def _pipeline(*agents: Any, clock: Clock = "wall") -> Pipeline:
-    numbers = itertools.count()
-    return Pipeline(agents or [_vitals()], gateway="g", clock=clock, new_id=lambda: f"new-{next(numbers)}")
+    return Pipeline(agents or [_vitals()], gateway="g", clock=clock)
+
+
+_NUMBERS = itertools.count()
+
+
+def _received(topic: str, payload: bytes, arrival_ms: int = NOW) -> Received:
+    return Received(topic, payload, arrival_ms, f"{next(_NUMBERS):032x}")
 
 
 def _send(
     pipeline: Pipeline, payload: Any, *, topic: str = "t/s/d/vitals", arrival_ms: int = NOW
 ) -> tuple[Outcome, list[Any]]:
     raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    (outcome,) = pipeline.process([Received(topic, raw, arrival_ms)])
+    (outcome,) = pipeline.process([_received(topic, raw, arrival_ms)])
     return outcome, [json.loads(each.payload or b"null") for each in outcome.publications]
 
 
@@ -108,7 +80,7 @@ def test_the_alert_goes_on_at_seven_stays_between_and_goes_off_at_four() -> None
     assert [each["type"] for each in still] == ["edgeward.classification.v1"]
     assert still[0]["data"]["news2"]["total"] == 5
     outcome, _ = _send(pipeline, {**CALM, "id": "3"})
-    assert outcome.publications[1] == Publication("edgeward/v1/s/d/alert/vitals", b"", retain=True)
+    assert outcome.publications[1] == Publication("edgeward/v1/s/d/alert/vitals", b"", "alert", retain=True)
     assert pipeline.active_alerts() == []
 
 
@@ -116,6 +88,20 @@ def test_active_alerts_are_what_was_published_byte_for_byte() -> None:
     pipeline = _pipeline()
     outcome, _ = _send(pipeline, HIGH)
     assert pipeline.active_alerts() == [outcome.publications[1]]
+
+
+def test_a_publication_says_what_it_is() -> None:
+    pipeline = _pipeline()
+    outcomes = [
+        _send(pipeline, payload)[0]
+        for payload in (b"{", {**HIGH, "time": 0}, {**HIGH, "time": NOW}, {**CALM, "time": NOW})
+    ]
+    assert [[(each.kind, each.historical) for each in outcome.publications] for outcome in outcomes] == [
+        [("rejected", False)],
+        [("classification", True)],
+        [("classification", False), ("alert", False)],
+        [("classification", False), ("alert", False)],
+    ]
 
 
 def test_the_same_input_gives_the_same_ids_from_another_pipeline() -> None:
@@ -186,7 +172,7 @@ def test_what_merged_filters_bring_besides_is_left_aside_uncounted() -> None:
 def test_a_model_is_invoked_once_for_a_batch() -> None:
     agent = LevelAgent()
     batch = [
-        Received(f"t/s/d{place % 3}/sensor", json.dumps({"values": {"level": place}}).encode(), NOW)
+        _received(f"t/s/d{place % 3}/sensor", json.dumps({"values": {"level": place}}).encode(), NOW)
         for place in range(9)
     ]
     outcomes = _pipeline(agent).process(batch)
@@ -195,18 +181,9 @@ def test_a_model_is_invoked_once_for_a_batch() -> None:
     assert scores == list(range(9))
 
 
-class FragileAgent(LevelAgent):
-    """Its model can't run on a batch that holds a nine."""
-
-    def answer(self, observations: Sequence[float]) -> list[Answer]:
-        if 9 in observations:
-            raise InputRefused(Reason.NOT_RUNNABLE)
-        return super().answer(observations)
-
-
 def test_an_input_that_its_model_cannot_run_on_is_rejected_and_its_batch_goes_on() -> None:
     batch = [
-        Received("t/s/d/sensor", json.dumps({"values": {"level": level}}).encode(), NOW)
+        _received("t/s/d/sensor", json.dumps({"values": {"level": level}}).encode(), NOW)
         for level in (1, 9, 2)
     ]
     pipeline = _pipeline(FragileAgent())
@@ -217,10 +194,20 @@ def test_an_input_that_its_model_cannot_run_on_is_rejected_and_its_batch_goes_on
     assert beside.verdict == "in_part"
 
 
+def test_an_alert_whose_time_is_over_ends_with_an_input_that_is_rejected_too() -> None:
+    pipeline = _pipeline(FragileAgent(), clock="events")
+    _send(pipeline, {"values": {"level": 7}, "time": NOW}, topic="t/s/d/sensor")
+    late = {"values": {"level": 9}, "time": NOW + 15 * MINUTE_MS}
+    outcome, _ = _send(pipeline, late, topic="t/s/d/sensor")
+    assert outcome.verdict == "rejected"
+    assert [each.kind for each in outcome.publications] == ["alert", "rejected"]
+    assert pipeline.active_alerts() == []
+
+
 def test_batches_change_nothing() -> None:
     rng = random.Random(5)
     messages = [
-        Received(f"t/s/d{rng.randrange(4)}/sensor", json.dumps(payload).encode(), NOW + place * 1000)
+        _received(f"t/s/d{rng.randrange(4)}/sensor", json.dumps(payload).encode(), NOW + place * 1000)
         for place in range(200)
         for payload in [{"values": {"level": rng.uniform(0, 9)}, "id": str(rng.randrange(150))}]
     ]
@@ -233,7 +220,7 @@ def test_the_counters_add_up() -> None:
     pipeline = _pipeline()
     for payload in ({**CALM, "id": "1"}, {**CALM, "id": "1"}, {**CALM, "spo2": 140}, b"{", CALM):
         _send(pipeline, payload)
-    report = json.loads(pipeline.counters.report("g", NOW))
+    report = json.loads(pipeline.counters.report("g", NOW, owed=0, given_up={}, durable=True))
     assert (report["received"], report["classified"], report["in_part"]) == (5, 2, 1)
     assert (report["rejected"], report["repeated"]) == (1, 1)
     assert report["reasons"] == {"outside what is possible": 1, "the payload is not valid JSON": 1}
@@ -281,7 +268,7 @@ def test_an_alert_ends_by_time_on_the_wall_clock() -> None:
     _send(pipeline, {"values": {"level": 7}}, topic="t/s/d/sensor")
     assert pipeline.tick(NOW + 15 * MINUTE_MS - 1) == []
     assert pipeline.tick(NOW + 15 * MINUTE_MS) == [
-        Publication("edgeward/v1/s/d/alert/level", b"", retain=True)
+        Publication("edgeward/v1/s/d/alert/level", b"", "alert", retain=True)
     ]
     assert pipeline.tick(NOW + 16 * MINUTE_MS) == []
 
@@ -293,7 +280,7 @@ def test_an_alert_ends_by_the_devices_own_time_on_the_events_clock() -> None:
     _send(pipeline, {**CALM, "time": NOW + 15 * MINUTE_MS}, topic="t/s/other/vitals")
     assert len(pipeline.active_alerts()) == 1
     outcome, _ = _send(pipeline, {**CALM, "time": NOW + 15 * MINUTE_MS})
-    assert outcome.publications[0] == Publication("edgeward/v1/s/d/alert/level", b"", retain=True)
+    assert outcome.publications[0] == Publication("edgeward/v1/s/d/alert/level", b"", "alert", retain=True)
 
 
 def test_another_reason_puts_the_end_off() -> None:
@@ -302,16 +289,6 @@ def test_another_reason_puts_the_end_off() -> None:
     _send(pipeline, {"values": {"level": 6}}, topic="t/s/d/sensor", arrival_ms=NOW + 10 * MINUTE_MS)
     assert pipeline.tick(NOW + 20 * MINUTE_MS) == []
     assert len(pipeline.tick(NOW + 25 * MINUTE_MS)) == 1
-
-
-class UrgencyAgent(LevelAgent):
-    """The same, for an agent whose alert has degrees."""
-
-    def answer(self, observations: Sequence[float]) -> list[Answer]:
-        return [
-            Answer(Scored("urgent", 1.0), Judgement("on", each, 5, "urgent", severity=each))
-            for each in observations
-        ]
 
 
 def test_a_worse_input_publishes_the_alert_again_with_the_same_since() -> None:

@@ -9,11 +9,30 @@ import os
 import sys
 from collections.abc import Sequence
 
-from gateway.cli import check, data, gateway, models, record, run, score, version, world
+from gateway.cli import (
+    chaos,
+    check,
+    data,
+    gateway,
+    models,
+    record,
+    run,
+    score,
+    store,
+    version,
+    world,
+)
 from gateway.cli.arguments import Parser
 from gateway.log import configure
 from gateway.signals import INTERRUPTED
-from models.errors import ConfigRefused, DataMissing, EdgewardError, UsageError
+from models.errors import (
+    ConfigRefused,
+    DataMissing,
+    EdgewardError,
+    StoreDamaged,
+    StoreUnwritable,
+    UsageError,
+)
 
 DESCRIPTION = """\
 Edgeward reads vital signs, patient notes, sensor readings and log lines from MQTT, runs small TFLite models
@@ -25,9 +44,11 @@ of your own: `edgeward gateway --broker mqtt://HOST:1883` in one terminal, `edge
 
 
 def exit_code(error: EdgewardError) -> int:
-    """2 for a wrong call or configuration, 3 for missing data, 1 for all else."""
+    """2 for a wrong call or configuration, 3 for missing data, 4 for the store's disk, 1 for all else."""
     if isinstance(error, UsageError | ConfigRefused):
         return 2
+    if isinstance(error, StoreDamaged | StoreUnwritable):
+        return 4
     return 3 if isinstance(error, DataMissing) else 1
 
 
@@ -35,7 +56,7 @@ def build_parser() -> Parser:
     """The whole command line."""
     parser = Parser(prog="edgeward", description=DESCRIPTION, epilog=EPILOG)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (gateway, run, check, world, record, score, models, data, version):
+    for module in (gateway, run, check, world, record, score, store, chaos, models, data, version):
         module.add(commands)
     return parser
 

@@ -37,21 +37,23 @@ def serve(chosen: argparse.Namespace) -> int:
     """Runs the gateway. Every fault of its settings is found before it connects."""
     import os
     import random
-    import secrets
 
     import structlog
 
     from gateway.config import Config, choose_agents, default_name, load_config
     from gateway.daemon import Daemon, wall_ms
+    from gateway.durability import kept_topics
+    from gateway.guard import Guard, GuardedAgent, GuardedPipeline
+    from gateway.keeper import kept_in
     from gateway.link import LinkSettings, Will
     from gateway.log import configure
+    from gateway.notify import Notifier
     from gateway.paho_link import PahoLink
-    from gateway.signals import stop_flag
+    from gateway.reload import Loaded, Loader
+    from gateway.signals import reload_flag, stop_flag
     from gateway.state import held, state_folder
     from models.errors import UsageError
-    from nodes.agents import build_agent
     from nodes.outputs import gateway_topic
-    from nodes.pipeline import Pipeline
     from nodes.topics import IDENTITY
 
     config = Config() if chosen.config is None else load_config(chosen.config)
@@ -61,26 +63,40 @@ def serve(chosen: argparse.Namespace) -> int:
     if not IDENTITY.fullmatch(name):
         raise UsageError("A gateway's name should be 1-128 characters of A-Z a-z 0-9 . _ ~ : -.")
     address = _address(chosen, config, os.environ)
-    settings = choose_agents(config, chosen.agents)
+    choose_agents(config, chosen.agents)  # raises for an unknown one, before anything starts
     with (
         stop_flag() as stopping,
+        reload_flag() as asked_to_reload,
+        Notifier(os.environ) as notifier,
         held(state_folder(name, os.environ, chosen=chosen.state or config.gateway.state)) as state,
+        Guard(state, now_ms=wall_ms, deadline_seconds=config.gateway.step_deadline_seconds) as guard,
     ):
         log.info("starting", gateway=name, broker=address.name, state=str(state))
-        agents = []
-        for each in settings:
-            agents.append(build_agent(each))
-            log.info(
-                "agent_ready", agent=each.name, model=agents[-1].model.name, version=agents[-1].model.version
-            )
-        pipeline = Pipeline(
-            agents,
+        loader = Loader(
+            chosen.config, state, wanted=chosen.agents, wrap=lambda agent: GuardedAgent(agent, guard)
+        )
+        loaded = loader.load()
+        for agent in loaded.agents:
+            log.info("agent_ready", agent=agent.name, model=agent.model.name, version=agent.model.version)
+        pipeline = GuardedPipeline(
+            loaded.agents,
+            guard=guard,
             gateway=name,
-            new_id=lambda: secrets.token_hex(16),
             clock=chosen.clock or config.gateway.clock or "wall",
-            historical_after_ms=round(config.gateway.historical_after_minutes * 60_000),
+            historical_after_ms=loaded.historical_after_ms,
             now=wall_ms,
         )
+
+        def reload() -> Loaded | None:
+            if not asked_to_reload():
+                return None
+            notifier.reloading()
+            fresh = loader.reload()
+            if fresh is not None:
+                configure(level=fresh.config.gateway.log_level)
+            notifier.ready("Online" if fresh is not None else "Online; the new configuration was refused")
+            return fresh
+
         link_settings = LinkSettings(
             address=address,
             client_id=f"edgeward-{name}",
@@ -90,8 +106,24 @@ def serve(chosen: argparse.Namespace) -> int:
             session_expiry_seconds=config.broker.session_expiry_seconds,
         )
         jitter = random.Random()  # noqa: S311 - spreads reconnections, guards nothing
-        with PahoLink(link_settings, rng=jitter) as link:
-            Daemon(link, pipeline, name=name, stopping=stopping).run()
+        with (
+            kept_in(state, pipeline, config.store) as keeper,
+            PahoLink(link_settings, rng=jitter) as link,
+        ):
+            Daemon(
+                link,
+                pipeline,
+                name=name,
+                stopping=stopping,
+                keeper=keeper,
+                kept=kept_topics(loaded.config, loaded.agents),
+                lifetime_seconds=config.store.lifetime_seconds,
+                patient=config.broker.startup == "wait",
+                sparing=config.store.commits == "sparing",
+                notifier=notifier,
+                reload=reload,
+                faults=lambda: {"model": pipeline.fault, "configuration": loader.fault},
+            ).run()
     return 0
 
 

@@ -55,6 +55,14 @@ class Agent(Protocol[State, Observation]):
         """One answer for each observation."""
         ...
 
+    def dump(self, state: State) -> bytes:
+        """The state as bytes, to the last bit; it survives the process by them. Empty where none is kept."""
+        ...
+
+    def load(self, raw: bytes) -> State:
+        """The state that `dump` wrote. Raises SnapshotRefused for what this version didn't write."""
+        ...
+
 
 def answer_each(agent: Agent[Any, Any], observations: Sequence[Any]) -> Sequence[Answer | InputRefused]:
     """The agent's answers; where its model can't run on one input of a batch, each is asked for alone."""

@@ -66,6 +66,13 @@ class NoteAgent:
             for scored in self._classifier.classify(observations)
         ]
 
+    def dump(self, state: None) -> bytes:  # noqa: ARG002 - the protocol's shape
+        """Nothing."""
+        return b""
+
+    def load(self, raw: bytes) -> None:
+        """Nothing."""
+
     def _judge(self, scored: Scored) -> Judgement:
         acuity = float(scored.label)
         if acuity <= self._on:

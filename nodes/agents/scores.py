@@ -80,6 +80,14 @@ class DeteriorationAgent(_ScoreAgent):
         """One risk a reading."""
         return self._answers(self._model.score(observations))
 
+    def dump(self, state: VitalsWindow) -> bytes:
+        """The window."""
+        return state.dump()
+
+    def load(self, raw: bytes) -> VitalsWindow:
+        """The window again."""
+        return VitalsWindow.load(raw)
+
 
 class AnomalyAgent(_ScoreAgent):
     """Learns each machine's own normal start, then publishes how far each reading is from it."""
@@ -106,6 +114,14 @@ class AnomalyAgent(_ScoreAgent):
         learning = Answer(Scored("learning", None, abstained=True), None)
         return [learning if each is None else next(scored) for each in observations]
 
+    def dump(self, state: SensorNormal) -> bytes:
+        """What is learnt."""
+        return state.dump()
+
+    def load(self, raw: bytes) -> SensorNormal:
+        """What was learnt."""
+        return SensorNormal.load(raw, self._learn)
+
 
 class LineAgent(_ScoreAgent):
     """Publishes whether a log line is an alert; the alert ends by time, not by the next harmless line."""
@@ -129,3 +145,10 @@ class LineAgent(_ScoreAgent):
     def answer(self, observations: Sequence[str]) -> list[Answer]:
         """One label a line."""
         return self._answers(self._classifier.classify(observations))
+
+    def dump(self, state: None) -> bytes:  # noqa: ARG002 - the protocol's shape
+        """Nothing."""
+        return b""
+
+    def load(self, raw: bytes) -> None:
+        """Nothing."""

@@ -7,7 +7,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from models import news2
+from models.frames import Arrays, pack, unpack
 from models.scored import Scored
 from nodes.agents.base import Answer, above
 from nodes.agents.settings import AgentSettings
@@ -112,6 +115,24 @@ class VitalsAgent:
     def answer(self, observations: Sequence[Observed]) -> list[Answer]:
         """NEWS2 for each; abstains where none of its parameters is known."""
         return [self._answer(observed) for observed in observations]
+
+    def dump(self, state: VitalsHistory) -> bytes:
+        """The kept values by parameter."""
+        arrays: Arrays = {}
+        for name, series in state.items():
+            arrays[f"{name} times"] = np.array(series.times, np.int64)
+            arrays[f"{name} values"] = np.array(series.values, np.float64)
+        return pack("news2-history", 1, {"parameters": list(state)}, arrays)
+
+    def load(self, raw: bytes) -> VitalsHistory:
+        """The kept values again."""
+        facts, arrays = unpack(raw, "news2-history", 1)
+        return {
+            name: _Series(
+                array("q", arrays[f"{name} times"].tolist()), array("d", arrays[f"{name} values"].tolist())
+            )
+            for name in facts["parameters"]
+        }
 
     def _answer(self, observed: Observed) -> Answer:
         score = news2.news2(observed.values, observed.spo2_scale)
