@@ -58,7 +58,11 @@ def bed(run: Run, device: str, group: Beds, episodes: Sequence[Episode]) -> Iter
     rng = run.rng(device, "vitals")
     patient = Patient(rng, ages=group.ages)
     person = Person(run.rng(device, "note"), patient.age, patient.sex)
-    monitor = _monitor(run, device, episodes)
+    artefacts = tuple(
+        (each, Artefact(each.what, run.rng(device, f"artefact/{number}")))
+        for number, each in enumerate(episodes)
+        if each.family == "artefact"
+    )
     made = Numbered(device)
     step_ms = group.vitals_minutes * 60_000
     due_ms = run.start_ms + rng.uniform(0, step_ms)
@@ -72,7 +76,10 @@ def bed(run: Run, device: str, group: Beds, episodes: Sequence[Episode]) -> Iter
         is_treated = episode is not None and episode.treated and time_ms > episode.to_ms
         signs = patient.measure(time_ms, cause, severity, treated=is_treated)
         watched = severity >= VISIBLE_SEVERITY or index == 0
-        yield made.message(time_ms, "vitals", monitor(_shown(signs, index, everything=watched), time_ms))
+        shown = _shown(signs, index, everything=watched)
+        for artefact_episode, artefact in artefacts:
+            shown = artefact.spoil(shown, artefact_episode.severity(time_ms))
+        yield made.message(time_ms, "vitals", shown)
         note_ms = time_ms + round(rng.uniform(0.1, 0.5) * step_ms)
         note = person.admission(signs) if index == 0 else nurse.note(signs, cause, severity, is_treated)
         if note is not None and note_ms < run.end_ms:
@@ -115,6 +122,8 @@ def door(run: Run, department: Department) -> Iterator[Message]:
 class _Nurse:
     """When a note is due: worse than the last one said, treated, or better."""
 
+    __slots__ = ("_person", "_said_treated", "noted")
+
     def __init__(self, person: Person) -> None:
         self._person = person
         self.noted = 0.0
@@ -134,24 +143,6 @@ class _Nurse:
             self.noted = 0.0
             return self._person.better(signs)
         return None
-
-
-def _monitor(
-    run: Run, device: str, episodes: Sequence[Episode]
-) -> Callable[[dict[str, Any], int], dict[str, Any]]:
-    """What the monitor makes of a set of vital signs at a time: artefacts, where there are any."""
-    at_work = [
-        (each, Artefact(each.what, run.rng(device, f"artefact/{number}")))
-        for number, each in enumerate(episodes)
-        if each.family == "artefact"
-    ]
-
-    def sends(shown: dict[str, Any], time_ms: int) -> dict[str, Any]:
-        for episode, artefact in at_work:
-            shown = artefact.spoil(shown, episode.severity(time_ms))
-        return shown
-
-    return sends
 
 
 def _usual_lines(run: Run, plant: Plant, name: str, episodes: Sequence[Episode]) -> Iterator[tuple[int, str]]:

@@ -19,7 +19,7 @@ from simulators.digest import Digest
 from simulators.messages import Cut
 from simulators.path import FaultyPath
 from simulators.play import POOL, TOPIC, Break, Outgoing, Summary, checked_site, checked_speed, send_all
-from simulators.resources import allow_sessions, lasting_memory
+from simulators.resources import allow_sessions, lasting
 from simulators.scenario import load_scenario
 from simulators.truth import Truth
 from simulators.world import World
@@ -67,8 +67,10 @@ def simulate(
     site = checked_site(site) if site is not None else f"sim-{secrets.token_hex(3)}"
     keys, count = session_plan(sessions, world)
     allow_sessions(len(keys or ()) or count)
+    truth = None
     if truth_path is not None:
-        _write(world.truth(site), truth_path)
+        truth = world.truth(site)
+        _write(truth, truth_path)
     path = world.path()
     digest = Digest()
     sent = 0
@@ -81,9 +83,10 @@ def simulate(
         digest.add(message.device, message.topic.rpartition("/")[2], message.payload)
         shows(sent, reached_ms)
 
+    outgoing = schedule(world, site, speed, path=path, stop=stop)
     if len(world.devices) >= MANY_DEVICES:
         say(f"Setting up {len(world.devices):,} devices.")
-    outgoing = begun(schedule(world, site, speed, path=path, stop=stop))
+        outgoing = begun(outgoing)
     with Sessions(
         access,
         count=count,
@@ -93,9 +96,9 @@ def simulate(
         say=say,
     ) as opened:
         summary = send_all(outgoing, opened, site=site, stop=stop, on_sent=on_sent)
-    if truth_path is not None:
-        truth = world.truth(site, None if summary.finished else reached_ms)
-        _write(replace(truth, path=path.summary()), truth_path)
+    if truth is not None and truth_path is not None:
+        played = truth if summary.finished else truth.until(reached_ms)
+        _write(replace(played, path=path.summary()), truth_path)
     return replace(summary, digest=digest.hexdigest())
 
 
@@ -121,10 +124,10 @@ def schedule(
 
 
 def begun(outgoing: Iterator[Outgoing | Break]) -> Iterator[Outgoing | Break]:
-    """*outgoing* with its first message made: setting up many devices takes seconds in which no session
-    could be kept alive.
+    """*outgoing* with its first message made, and so all devices set up, which takes seconds in which no
+    session could be kept alive. They stay in memory until the process ends.
     """
-    with lasting_memory():
+    with lasting(outgoing):
         first = next(outgoing, None)
     return outgoing if first is None else chain((first,), outgoing)
 

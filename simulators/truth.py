@@ -133,6 +133,8 @@ class NoteTruth:
     device: str
     id: str
     acuity: int
+    time: int = 0
+    """When it is sent, epoch ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,10 @@ class Truth:
             return self
         seen = (each for each in self.intervals if each.visible_from < end_ms)
         clipped = tuple(replace(each, until=min(each.until, end_ms)) for each in seen)
-        return replace(self, end=end_ms, intervals=clipped)
+        notes = tuple(note for note in self.notes if note.time < end_ms)
+        came = {note.device for note in notes}
+        devices = tuple(each for each in self.devices if each.kind != "arrival" or each.name in came)
+        return replace(self, end=end_ms, devices=devices, intervals=clipped, notes=notes)
 
     def write(self, path: Path) -> None:
         """As one JSON object with a line for each device, interval and note; times are epoch milliseconds."""

@@ -106,25 +106,17 @@ class World:
         """What goes out by way of *path*, and where connections break; *stop* as for `messages`."""
         return path.through(self.messages(stop))
 
-    def truth(self, site: str, until_ms: int | None = None) -> Truth:
-        """What is really wrong, and from when it shows; of a run that was stopped at *until_ms*, until then.
-
-        Without the counts of the path, which are only known when the run is over.
-        """
-        end_ms = self.end_ms if until_ms is None else min(self.end_ms, until_ms)
+    def truth(self, site: str) -> Truth:
+        """What is really wrong, and from when it shows; what the path does is counted while it is played."""
         intervals: list[Interval] = []
         for device, origin, _ in self._lasting:
             for episode in self._episodes(device, origin):
                 interval = episode.interval(self.end_ms)
                 intervals += [interval] if interval is not None else []
         intervals.sort(key=lambda interval: (interval.visible_from, interval.device))
-        kinds = self.kinds
-        devices = [Device(device, kind) for device, kind in kinds.items()]
+        devices = [Device(device, kind) for device, _, kind in self._lasting]
         for department in self.scenario.emergency:
-            came = (message for message in door(self._run, department) if message.time_ms < end_ms)
-            devices += [Device(message.device, "arrival") for message in came]
-        # A copy of a note means the same: each counts once, where it came first.
-        notes = dict.fromkeys(note for time_ms, note in self._notes() if time_ms < end_ms)
+            devices += [Device(message.device, "arrival") for message in door(self._run, department)]
         return Truth(
             self.name,
             self.seed,
@@ -133,11 +125,11 @@ class World:
             self.end_ms,
             tuple(devices),
             tuple(intervals),
-            tuple(notes),
-        ).until(end_ms)
+            tuple(self._notes()),
+        )
 
-    def _notes(self) -> Iterator[tuple[int, NoteTruth]]:
-        """When the notes that can be read are sent, and what they mean; the beds' only as they are declared.
+    def _notes(self) -> Iterator[NoteTruth]:
+        """What the notes mean that can be read, once each; the beds' only where they are not multiplied.
 
         A note's id and name can change on a faulty path, so there everything is played for it.
         """
@@ -152,10 +144,12 @@ class World:
                     if kind == "bed"
                 )
                 sent = chain(sent, *beds)
+        known: set[tuple[str, str]] = set()
         for each in sent:
-            if each.acuity is not None:
-                input_id = each.input_id if isinstance(each, Sent) else each.payload["id"]
-                yield each.time_ms, NoteTruth(each.device, input_id, each.acuity)
+            input_id = each.input_id if isinstance(each, Sent) else each.payload["id"]
+            if each.acuity is not None and (each.device, input_id) not in known:
+                known.add((each.device, input_id))
+                yield NoteTruth(each.device, input_id, each.acuity, each.time_ms)
 
     def _streams(self, device: str, origin: str, kind: DeviceKind) -> Iterator[Iterator[Message]]:
         episodes = self._episodes(device, origin)

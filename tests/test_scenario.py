@@ -189,13 +189,16 @@ def _truth() -> Truth:
         "s",
         0,
         10 * HOUR_MS,
-        (Device("bed-01", "bed"), Device("er-p0001", "arrival")),
+        (Device("bed-01", "bed"), Device("er-p0001", "arrival"), Device("er-p0002", "arrival")),
         (
             Interval("bed-01", "motion", 0, HOUR_MS, 2 * HOUR_MS, ("vitals",), "artefact", False),
             Interval("bed-01", "sepsis", HOUR_MS, 3 * HOUR_MS, 6 * HOUR_MS, ("vitals", "note")),
             Interval("bed-01", "bleed", 7 * HOUR_MS, 8 * HOUR_MS, 9 * HOUR_MS, ("vitals", "note")),
         ),
-        (NoteTruth("er-p0001", "er-p0001-note-1", 2),),
+        (
+            NoteTruth("er-p0001", "er-p0001-note-1", 2, HOUR_MS),
+            NoteTruth("er-p0002", "er-p0002-note-1", 4, 5 * HOUR_MS),
+        ),
         {"sent": 5},
     )
 
@@ -217,6 +220,8 @@ def test_the_truth_of_a_stopped_run_ends_where_it_was_stopped() -> None:
         ("motion", 2 * HOUR_MS),
         ("sepsis", 4 * HOUR_MS),
     ]
+    assert [note.device for note in stopped.notes] == ["er-p0001"]
+    assert [device.name for device in stopped.devices] == ["bed-01", "er-p0001"]
     assert _truth().until(11 * HOUR_MS) == _truth()
 
 

@@ -173,7 +173,7 @@ def test_an_emergency_department_s_notes_have_a_truth() -> None:
     assert {device.kind for device in truth.devices} == {"arrival"}
     assert {note.acuity for note in truth.notes} == {1, 2, 3, 4, 5}
     middle_ms = (world.start_ms + world.end_ms) // 2
-    half = world.truth("x", middle_ms)
+    half = world.truth("x").until(middle_ms)
     assert {(note.device, note.id) for note in half.notes} == {
         known for known, time_ms in sent.items() if time_ms < middle_ms
     }
