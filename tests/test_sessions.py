@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from gateway.broker import HOST, EmbeddedBroker, find_mosquitto
+from gateway.progress import progress
 from models.errors import BrokerRefused, UsageError
 from simulators.access import BrokerAccess
 from simulators.client import Sessions
@@ -279,3 +281,28 @@ def test_ctrl_c_stops_two_thousand_sessions_within_two_seconds_with_a_summary(tm
     assert truth.path["sent"] > 0
     assert truth.end < World(*load_scenario("demo")).end_ms
     assert len(truth.devices) == 2000
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("output", "shown"), [(io.StringIO(), "ward: 50%, 7 messages\n"), (_Terminal(), "50 %")]
+)
+def test_progress_is_a_bar_on_a_terminal_and_lines_off_it(
+    output: io.StringIO, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.progress.BAR_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.progress.LINE_SECONDS", 0.0)
+    with progress("ward", 100, 200, output) as shows:
+        shows(7, 150)
+    assert shown in output.getvalue()
+
+
+def test_a_short_run_shows_no_progress() -> None:
+    output = io.StringIO()
+    with progress("ward", 0, 1, output) as shows:
+        shows(1, 1)
+    assert output.getvalue() == ""
