@@ -142,7 +142,7 @@ class _Session:
         seconds = self.pool.keep_session_seconds
         if not seconds or self.pool.protocol != MQTTProtocolVersion.MQTTv5:
             return {}
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = seconds
         return {"clean_start": False, "properties": properties}
 
