@@ -214,6 +214,7 @@ class Daemon:
                     if self._down_since is None:
                         self._down_since = self._monotonic()
                     self._outbox.disconnected()
+                    self._notifier.status("The broker is away")
                     refused = isinstance(event.error, BrokerRefused)
                     self._log.warning(
                         "broker_refused" if refused else "broker_away", sentence=str(event.error)
