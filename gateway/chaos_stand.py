@@ -102,8 +102,11 @@ class Gateway:
         self.start()
 
     def hang_up(self) -> None:
-        """SIGHUP."""
-        if (pid := self.pid) is not None:
+        """SIGHUP, once the gateway listens for it: before, it would end it, as it ends any program.
+
+        A service manager waits for the gateway to be ready; here the signal then falls away.
+        """
+        if (pid := self.pid) is not None and _catches(pid, signal.SIGHUP):
             os.kill(pid, signal.SIGHUP)
 
     def configure(self, *, broken: bool) -> None:
@@ -183,6 +186,12 @@ def own_network() -> None:
 def lose_packets(port: int) -> None:
     """Drops LOSS_PERCENT of the packets to and from *port*, in `own_network`."""
     _do("nft", "-f", "-", stdin=_LOSS.format(port=port, percent=LOSS_PERCENT))
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text("utf-8")
+    (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 def _unshare(what: int) -> None:
