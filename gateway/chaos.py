@@ -13,20 +13,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from paho.mqtt.client import MQTTMessage
 
 from gateway.broker import BrokerKind, EmbeddedBroker
-from gateway.chaos_plan import DEFAULT, FAULTS, KILL_SECONDS, Planned, checked, plan
+from gateway.chaos_compare import INPUTS, WITHOUT_WINDOW, compare
+from gateway.chaos_plan import FAULTS, Planned, Settings, checked, plan
 from gateway.chaos_report import Report
 from gateway.chaos_stand import Gateway, SmallDisk, cannot, lose_packets, own_network
 from gateway.proxy import HOST, Proxy
-from gateway.recording import line_of, read_recording
-from gateway.run import run_recording
-from nodes.agents import SHIPPED, build_agent
+from gateway.recording import line_of
+from models.errors import EdgewardError
+from nodes.agents import SHIPPED
 from nodes.outputs import ROOT, gateway_topic
 from simulators.access import BrokerAccess
 from simulators.client import Sessions
@@ -36,13 +36,17 @@ from simulators.ledger import Ledger
 NAME = "chaos"
 """Of the gateway, and the site of its devices: both live with a broker of their own."""
 STATUS = gateway_topic(NAME, "status")
-WITHOUT_WINDOW = ("triage-note", "log-line")
-"""Agents whose answer rests on the one input alone, so that it is the same in whatever order inputs come."""
+ALERTS = f"{ROOT}/{NAME}/+/alert/+"
+RESULTS = (f"{ROOT}/{NAME}/+/classification/+", gateway_topic(NAME, "rejected"), STATUS)
 PUBLISHERS = 4
 """Sessions that the devices share."""
 SESSION_SECONDS = 3_600
 """How long the broker keeps what comes for the observer while a fault keeps it away."""
+KEEP_HOURS = 24
+"""How long the gateway keeps its readings, so that all are there at the end: longer than any run."""
 TURN_SECONDS = 0.02
+START_SECONDS = 60.0
+"""How long the gateway may take to come online for the first time, on a slow box from a cold disk."""
 SAY_SECONDS = 10.0
 BROKEN_SECONDS = 0.5
 """How long a broken configuration lies in its place after the SIGHUP."""
@@ -50,32 +54,19 @@ DELAY_SECONDS = (0.05, 0.3)
 QUIET_SECONDS = 45.0
 """After so long without another answer the rest counts as lost: three times what a device waits before it
 sends a reading again, and longer than the pauses of a gateway that reconnects."""
-TAIL_SECONDS = 5.0
+TAIL_SECONDS: dict[BrokerKind, float] = {"mosquitto": 1.0, "nats-server": 4.0}
 """How long repeats may still come after the last answer; nats-server delivers again after 3 s."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What to stage."""
-
-    seconds: float
-    seed: int = 1
-    broker: BrokerKind | None = None
-    faults: Sequence[str] = DEFAULT
-    rate: float = 420.0
-    """Readings a second, in all; 500,000 in 20 minutes."""
-    devices: int = 90
-    agents: Sequence[str] | None = None
-    """Those of the shipped agents to run; None for all."""
-    kill_seconds: float = KILL_SECONDS
-    """Mean time between two SIGKILLs of the gateway."""
+LATE_SECONDS = 1.0
+"""How long the retained alerts may take to reach a late subscriber."""
 
 
 def chaos(settings: Settings, *, say: Callable[[str], None], stop: Callable[[], bool]) -> Report:
     """Runs it and returns what was found. For the main thread only, in a process without other threads.
 
     *say* gets a line now and then; *stop* ends it early. Raises UsageError for an unknown fault, and
-    BrokerAway where the broker is not on this machine.
+    BrokerAway where the broker is not on this machine, EdgewardError where the gateway does not start.
     """
     names = checked(settings.faults)
     skipped = {name: why for name in names if (why := cannot(name)) is not None}
@@ -116,18 +107,21 @@ class _Run:
         self._ledger = Ledger(answered_by)
         self._say_at = 0.0
         self._online = False
+        self._compared_as_sent = {agent.kind for agent in self._agents if agent.name in WITHOUT_WINDOW}
 
         self._broker = opened.enter_context(EmbeddedBroker(settings.broker, folder=_new(folder / "broker")))
         self._proxy = opened.enter_context(Proxy(self._broker.port))
         if "packet-loss" in names:
             lose_packets(self._proxy.port)
         url = f"mqtt://{HOST}:{self._proxy.port}"
-        gateway = Gateway(url, name=NAME, folder=folder, agents=settings.agents)
+        keep_hours = 0 if "disk-full" in names else KEEP_HOURS
+        gateway = Gateway(url, name=NAME, folder=folder, agents=settings.agents, keep_hours=keep_hours)
         self._disk = opened.enter_context(SmallDisk(gateway.state)) if "disk-full" in names else None
         self._gateway = opened.enter_context(gateway)
-        self._inputs: BinaryIO = opened.enter_context((folder / "inputs.jsonl").open("wb"))
-        self._publisher = opened.enter_context(self._sessions("in", PUBLISHERS))
-        self._observer = opened.enter_context(self._sessions("out", 1, beside=self._publisher))
+        self._inputs: BinaryIO = opened.enter_context((folder / INPUTS).open("wb"))
+        self._publisher = opened.enter_context(self._sessions("in"))
+        listening = self._sessions("out", RESULTS, self._came, beside=self._publisher)
+        self._observer = opened.enter_context(listening)
         shares = {"duplicates": 0.02, "disorder": 0.02, "bad": 0.01}
         faults = {"duplicates": "duplicates", "disorder": "disorder", "bad": "poison"}
         self._devices = Devices(
@@ -154,9 +148,13 @@ class _Run:
         sent_s = time.monotonic() - started_s
         self._drain()
         self._gateway.stop()
-        self._until(time.monotonic() + 1.0)
+        self._see_alerts()
         self._inputs.close()
-        comparable = self._compare()
+        self._say("comparing with an uninterrupted run")
+        keeps_all = "disk-full" not in self._names
+        comparable = compare(
+            self._ledger, self._agents, self._folder, self._gateway.state if keeps_all else None, gateway=NAME
+        )
         return Report(
             broker=self._broker.kind,
             seed=self._settings.seed,
@@ -197,21 +195,14 @@ class _Run:
             self._turn(sending=False)
             if self._devices.unanswered != left:
                 left, since_s = self._devices.unanswered, time.monotonic()
-        self._until(time.monotonic() + TAIL_SECONDS)
+        self._until(time.monotonic() + TAIL_SECONDS[self._broker.kind])
 
-    def _compare(self) -> tuple[str, ...]:
-        """The agents without a window over the same inputs, uninterrupted."""
-        agents = [each for each in self._agents if each.name in WITHOUT_WINDOW]
-        if not agents:
-            return ()
-        self._say("comparing with an uninterrupted run")
-        results = self._folder / "results.jsonl"
-        run_recording(
-            self._folder / "inputs.jsonl", results, [build_agent(each) for each in agents], gateway=NAME
-        )
-        for result in read_recording(results):
-            self._ledger.compare(result.topic, result.payload)
-        return tuple(each.name for each in agents)
+    def _see_alerts(self) -> None:
+        """What a subscriber who comes last finds retained."""
+        with self._sessions("late", [ALERTS], self._came_late) as late:
+            until_s = time.monotonic() + LATE_SECONDS
+            while time.monotonic() < until_s and not self._stop():
+                late.pump(TURN_SECONDS)
 
     # One turn, and what may happen in it.
 
@@ -234,7 +225,10 @@ class _Run:
 
     def _get_ready(self) -> None:
         """Until all are connected. What comes before the gateway has first subscribed is for nobody."""
+        until_s = time.monotonic() + START_SECONDS
         while not ((self._publisher.ready and self._observer.ready and self._online) or self._stop()):
+            if time.monotonic() > until_s:
+                raise EdgewardError(f"The gateway does not come online. It said last: {self._gateway.said()}")
             self._gateway.mind()
             self._publisher.pump(TURN_SECONDS)
             self._observer.pump(0.0)
@@ -277,20 +271,25 @@ class _Run:
 
     # Devices and observer.
 
-    def _sessions(self, what: str, count: int, *, beside: Sessions | None = None) -> Sessions:
-        observer = beside is not None
-        alerts = f"{ROOT}/{NAME}/+/alert/+"
-        results = [f"{ROOT}/{NAME}/+/classification/+", alerts, gateway_topic(NAME, "rejected"), STATUS]
+    def _sessions(
+        self,
+        what: str,
+        filters: Sequence[str] = (),
+        on_message: Callable[[MQTTMessage], None] | None = None,
+        *,
+        beside: Sessions | None = None,
+    ) -> Sessions:
+        """Those that publish, or one that listens to *filters*; the one *beside* them misses nothing."""
         return Sessions(
             BrokerAccess(HOST, self._broker.port),
-            count=count,
+            count=1 if filters else PUBLISHERS,
             client_id=f"chaos-{what}",
             rng=random.Random(f"{self._settings.seed}/{what}"),  # noqa: S311 - spreads reconnections
             say=lambda _sentence: None,  # that the broker goes away is what is staged
-            filters=results if observer else (),
-            on_message=self._came,
+            filters=filters,
+            on_message=on_message,
             on_acknowledged=self._ledger.acknowledged,
-            keep_session_seconds=SESSION_SECONDS if observer else 0,
+            keep_session_seconds=0 if beside is None else SESSION_SECONDS,
             beside=beside,
         )
 
@@ -300,11 +299,14 @@ class _Run:
             return
         answered = self._ledger.received(message.topic, bytes(message.payload))
         if answered is not None:
-            self._devices.answered(answered)
+            self._devices.answered(answered, time.monotonic())
+
+    def _came_late(self, message: MQTTMessage) -> None:
+        self._ledger.alert_on(message.topic, bytes(message.payload))
 
     def _note_input(self, message: Counted) -> None:
         """Keeps what the uninterrupted run is to read."""
-        if message.kind in ("note", "log"):
+        if message.kind in self._compared_as_sent:
             self._inputs.write(line_of(message.topic, START_MS, message.payload))
 
 

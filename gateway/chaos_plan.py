@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gateway.broker import BrokerKind
 from models.errors import UsageError
 
 
@@ -51,6 +52,23 @@ SPREAD = (0.4, 1.6)
 """Shortest and longest pause, times the mean: a kill also meets a gateway that is still starting."""
 
 
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What to stage."""
+
+    seconds: float
+    seed: int = 1
+    broker: BrokerKind | None = None
+    faults: Sequence[str] = DEFAULT
+    rate: float = 420.0
+    """Readings a second, in all; 500,000 in 20 minutes."""
+    devices: int = 90
+    agents: Sequence[str] | None = None
+    """Those of the shipped agents to run; None for all."""
+    kill_seconds: float = KILL_SECONDS
+    """Mean time between two SIGKILLs of the gateway; the other faults come in proportion."""
+
+
 class Planned(NamedTuple):
     """One fault at its time."""
 
@@ -71,7 +89,11 @@ def checked(names: Sequence[str]) -> tuple[str, ...]:
 def plan(
     names: Sequence[str], *, seed: int, seconds: float, kill_seconds: float = KILL_SECONDS
 ) -> list[Planned]:
-    """All faults of a run of *seconds*, in order of time. Each kind has random times of its own."""
+    """All faults of a run of *seconds*, in order of time. Each kind has random times of its own.
+
+    *kill_seconds* is the mean time between two kills of the gateway; the others come as much more often or
+    more seldom.
+    """
     planned = []
     for name in names:
         fault = FAULTS[name]
@@ -80,7 +102,7 @@ def plan(
         if fault.every_s is None:
             continue
         rng = random.Random(f"{seed}/{name}")  # noqa: S311 - repeatable, guards nothing
-        mean_s = kill_seconds if name == "gateway-kill" else fault.every_s
+        mean_s = fault.every_s * kill_seconds / KILL_SECONDS
         at_s = SETTLED_SECONDS + mean_s * rng.uniform(0.0, 1.0)
         while at_s < seconds:
             planned.append(Planned(at_s, name, min(rng.uniform(*fault.lasts_s), seconds - at_s)))

@@ -52,6 +52,8 @@ class Report:
                 found.append(f"{agent}: {line.different + line.repeated_different} results differ.")
             if line.compared < line.received:
                 found.append(f"{agent}: the uninterrupted run lacks {line.received - line.compared}.")
+        if ledger.alerts_different:
+            found.append(f"{ledger.alerts_different} alerts at the end differ from the uninterrupted run's.")
         if self.ended_by_itself:
             found.append(f"The gateway ended by itself (exit codes {sorted(set(self.ended_by_itself))}).")
         if not self.finished:
@@ -81,6 +83,9 @@ class Report:
             ("LOST: acknowledged, not answered", f"{ledger.lost:,}"),
             ("neither acknowledged nor answered", f"{ledger.unacknowledged:,}"),
         ]
+        if ledger.alerts_different is not None:
+            rows.append(("alerts on at the end", f"{ledger.alerts:,}"))
+            rows.append(("of these other than the run's", f"{ledger.alerts_different:,}"))
         if self.hold:
             rows.append(("answered only after sent again", f"{ledger.answered_after_resending:,}"))
         width = max(len(name) for name, _ in rows)

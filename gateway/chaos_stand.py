@@ -23,6 +23,7 @@ KEEP_ALIVE_SECONDS = 5
 DISK_BYTES = 64 * 1024 * 1024
 """The small disk: some minutes of what the gateway keeps, filled in a moment."""
 LOSS_PERCENT = 5
+LOG_TAIL_CHARACTERS = 600
 
 _CLONE_NEWNS, _CLONE_NEWNET = 0x0002_0000, 0x4000_0000
 _LOSS = """\
@@ -37,9 +38,15 @@ table inet chaos {{
 
 
 class Gateway:
-    """`edgeward gateway` over *url*, kept running; a context manager whose end stops it with SIGTERM."""
+    """`edgeward gateway` over *url*, kept running; a context manager whose end stops it with SIGTERM.
 
-    def __init__(self, url: str, *, name: str, folder: Path, agents: Sequence[str] | None) -> None:
+    It keeps its readings *keep_hours* longer than it needs them, so that their order can be looked up.
+    """
+
+    def __init__(
+        self, url: str, *, name: str, folder: Path, agents: Sequence[str] | None, keep_hours: int
+    ) -> None:
+        self._keep_hours = keep_hours
         self.log = folder / "gateway.log"
         self.configuration = folder / "gateway.toml"
         self.state = folder / "state"
@@ -95,8 +102,11 @@ class Gateway:
         self.start()
 
     def hang_up(self) -> None:
-        """SIGHUP."""
-        if (pid := self.pid) is not None:
+        """SIGHUP, once the gateway listens for it: before, it would end it, as it ends any program.
+
+        A service manager waits for the gateway to be ready; here the signal then falls away.
+        """
+        if (pid := self.pid) is not None and _catches(pid, signal.SIGHUP):
             os.kill(pid, signal.SIGHUP)
 
     def configure(self, *, broken: bool) -> None:
@@ -104,9 +114,14 @@ class Gateway:
         self._reloads += 1
         text = (
             f"[broker]\nkeepalive_seconds = {KEEP_ALIVE_SECONDS}\n\n"
-            f"[gateway]\nhistorical_after_minutes = {10 + self._reloads % 2}\n"
+            f"[gateway]\nhistorical_after_minutes = {10 + self._reloads % 2}\n\n"
+            f"[store]\nkeep_readings_hours = {self._keep_hours}\n"
         )
         self.configuration.write_text("[broker\nurl = 5\n" if broken else text, "utf-8")
+
+    def said(self) -> str:
+        """The end of its log."""
+        return self.log.read_text("utf-8", "replace")[-LOG_TAIL_CHARACTERS:].strip()
 
     def stop(self) -> None:
         """SIGTERM; SIGKILL where that does not end it in time."""
@@ -171,6 +186,12 @@ def own_network() -> None:
 def lose_packets(port: int) -> None:
     """Drops LOSS_PERCENT of the packets to and from *port*, in `own_network`."""
     _do("nft", "-f", "-", stdin=_LOSS.format(port=port, percent=LOSS_PERCENT))
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text("utf-8")
+    (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 def _unshare(what: int) -> None:

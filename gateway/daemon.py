@@ -214,6 +214,7 @@ class Daemon:
                     if self._down_since is None:
                         self._down_since = self._monotonic()
                     self._outbox.disconnected()
+                    self._notifier.status("The broker is away")
                     refused = isinstance(event.error, BrokerRefused)
                     self._log.warning(
                         "broker_refused" if refused else "broker_away", sentence=str(event.error)
@@ -267,6 +268,8 @@ class Daemon:
         """What clears a retained alert that says it is ours and that the pipeline does not hold."""
         if not delivery.retained or not delivery.payload or self._pipeline.holds(delivery.topic):
             return []
+        if self._keeper.fault is not None:
+            return []  # what was on may stand in the store that can't be read: better on than silently off
         if _gateway_of(delivery.payload) != self._name or "/alert/" not in delivery.topic:
             return []
         self._log.info("stale_alert_cleared", who=pseudonym(delivery.topic))

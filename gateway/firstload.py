@@ -12,11 +12,13 @@ import os
 import signal
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 from gateway.child import tied
 from models.bundle import Bundle, find_bundle, load_bundle, zoo
 from models.errors import ModelRefused
+from models.runtime import RUNTIMES
 
 SECONDS = 60
 """Time, and processor time, for one trial: it takes 0.6 s here, perhaps 10 s on a small box."""
@@ -32,8 +34,9 @@ _FORMAT = 1
 
 
 def identity_of(bundle: Bundle) -> str:
-    """A hash over all files of a bundle: another scaler makes another model."""
-    listed = json.dumps(dict(sorted(bundle.manifest.files.items())))
+    """A hash over all files of a bundle and the runtimes here: another scaler or runtime, another trial."""
+    runtimes = {name: version for name in RUNTIMES if (version := _version(name)) is not None}
+    listed = json.dumps([dict(sorted(bundle.manifest.files.items())), runtimes])
     return hashlib.sha256(listed.encode()).hexdigest()
 
 
@@ -52,6 +55,13 @@ def admit(name_or_folder: str, state: Path) -> None:
     if (said := _tried(folder)) != identity:
         raise ModelRefused(f"bundle {folder} is refused: it was exchanged while it was tried ({said[:64]})")
     _remember(state, [*known, identity][-KNOWN_LIMIT:])
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _tried(folder: Path) -> str:

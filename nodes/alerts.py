@@ -23,7 +23,7 @@ class Alerts:
     def __init__(self, gateway: str) -> None:
         self._gateway = gateway
         self._on: dict[str, tuple[Identity, AlertState]] = {}
-        self._ended: deque[Identity] = deque(maxlen=DEVICE_LIMIT)  # a bound for owners that never ask
+        self._moved: deque[Identity] = deque(maxlen=DEVICE_LIMIT)  # a bound for owners that never ask
 
     def active(self) -> list[Publication]:
         """Every alert that is on, as it was last published, by topic."""
@@ -45,14 +45,14 @@ class Alerts:
         due = [
             (topic, identity, state) for topic, (identity, state) in self._on.items() if _due(state, now_ms)
         ]
-        self._ended.extend(identity for _, identity, _ in due)
+        self._moved.extend(identity for _, identity, _ in due)
         return [self._clear(topic, state) for topic, _, state in sorted(due, key=itemgetter(0))]
 
-    def ended(self) -> list[Identity]:
-        """Whose alerts `end_all_due` ended since this was last asked."""
-        ended = list(dict.fromkeys(self._ended))
-        self._ended.clear()
-        return ended
+    def moved(self) -> list[Identity]:
+        """Whose alerts went on, grew worse or ended since last asked (`drop` and `end_due` aside)."""
+        moved = list(dict.fromkeys(self._moved))
+        self._moved.clear()
+        return moved
 
     def end_due(self, taken: Taken) -> list[Publication]:
         """Ends those alerts of an input's device whose time is over."""
@@ -84,8 +84,10 @@ class Alerts:
             state, taken.reading, answer.judgement, now_ms=taken.now_ms, off_after_ms=agent.off_after_ms
         ):
             case "clear":
+                self._moved.append(identity)
                 return (self._clear(topic, state),)
             case "raise" | "update":
+                self._moved.append(identity)
                 state.published = alert(
                     identity,
                     agent.name,

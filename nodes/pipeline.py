@@ -159,11 +159,12 @@ class Pipeline:
         return gone
 
     def changed(self) -> list[Identity]:
-        """Devices whose state moved without a reading since this was last asked: their snapshot has to tell.
+        """Devices whose snapshot has to tell what their readings may not, since this was last asked.
 
-        So it is when `tick` ends an alert.
+        No reading tells that `tick` ended an alert; and one that raised it may be answered otherwise by the
+        model, the thresholds or the want of either that the next start finds.
         """
-        return [each for each in self._alerts.ended() if self._devices.known(each) is not None]
+        return [each for each in self._alerts.moved() if self._devices.known(each) is not None]
 
     # Taking: from a message to readings, one for each kind of input that its topic stands for.
 

@@ -31,8 +31,9 @@ EPISODE = 600
 UNANSWERED_LIMIT = 20_000
 """Readings without an answer at which the devices wait: below what the brokers here are told to queue."""
 RESEND_SECONDS = 15.0
-"""After so long without a result a device that holds its readings sends one again: well above what a restart
-of broker and gateway takes, so that a copy means that something was forgotten."""
+"""A device that holds its readings sends one again that has had no answer for so long, once a later reading
+of the same device has one, or nothing at all has been answered for so long. So a copy means that something
+was forgotten, and a backlog is not made longer."""
 LATE_BY = 40
 """A copy or a late reading goes out after at most so many others."""
 
@@ -146,10 +147,13 @@ class Devices:
         self._rng = random.Random(f"{seed}/faults")
         self._taken = 0
         self._bad = 0
+        self._sent = 0
         self._ready: deque[tuple[Counted, bool]] = deque()  # with whether it is a copy
         self._later: list[tuple[int, int, Counted, bool]] = []  # heap: after so many readings, tie, what
         self._ties = 0
-        self._held: dict[str, Counted] = {}  # without a result yet
+        self._held: dict[str, tuple[int, Counted]] = {}  # without a result yet, by number of sending
+        self._newest_answered: dict[str, int] = {}  # device -> number of sending
+        self._answered_s = 0.0
         self._again: deque[tuple[float, str]] = deque()  # when to look at a held one, oldest first
         self.started_s: float | None = None
 
@@ -158,9 +162,13 @@ class Devices:
         """Inputs sent and not answered in full."""
         return len(self._held)
 
-    def answered(self, name: str) -> None:
-        """An input has all its answers."""
-        self._held.pop(name, None)
+    def answered(self, name: str, now_s: float) -> None:
+        """An input has all its answers, at monotonic time *now_s*."""
+        held = self._held.pop(name, None)
+        if held is not None:
+            number, message = held
+            self._newest_answered[message.device] = max(number, self._newest_answered.get(message.device, 0))
+            self._answered_s = now_s
 
     def turn(self, now_s: float, *, sending: bool) -> None:
         """Sends what is due by *now_s* (monotonic) and what was kept back; no new one unless *sending*."""
@@ -207,7 +215,8 @@ class Devices:
             self._ledger.sent_again(message.name, unanswered=False)
         elif taken:
             self._ledger.sent(message.name, message.kind)
-            self._held[message.name] = message
+            self._sent += 1
+            self._held[message.name] = (self._sent, message)
             self._again.append((now_s + RESEND_SECONDS, message.name))
             self._on_first(message)
         return taken
@@ -216,9 +225,11 @@ class Devices:
         """What was acknowledged and not answered; what was not acknowledged the session sends by itself."""
         while self._again and self._again[0][0] <= now_s:
             name = self._again[0][1]
-            message = self._held.get(name)
-            if message is not None:
-                if self._ledger.is_acknowledged(name):
+            if name in self._held:
+                number, message = self._held[name]
+                overtaken = self._newest_answered.get(message.device, 0) > number
+                silent = now_s - self._answered_s > RESEND_SECONDS
+                if self._ledger.is_acknowledged(name) and (overtaken or silent):
                     if not self._sessions.publish(message.device, message.topic, message.payload, token=name):
                         return
                     self._ledger.sent_again(name, unanswered=True)

@@ -55,6 +55,11 @@ class Statement:
     broker, or answered so late."""
     unknown: int
     """Results for inputs that nobody sent."""
+    alerts: int
+    """Alerts that are on at the end."""
+    alerts_different: int | None
+    """Topics on which an uninterrupted run ends with another alert, or with or without one; None where none
+    was held against them."""
     agents: dict[str, AgentLine]
 
 
@@ -85,8 +90,8 @@ class Ledger:
         self._entries: dict[str, _Entry] = {}
         self._lines: dict[str, AgentLine] = {}
         self._sent_again = self._unknown = 0
-        self.alerts: dict[str, bytes] = {}
-        """The newest message on each alert topic; empty when it was cleared."""
+        self._alerts: dict[str, bytes] = {}
+        self._alerts_expected: dict[str, bytes] | None = None
 
     def sent(self, name: str, kind: str) -> None:
         """An input goes out for the first time; *kind* is REJECTED for a bad one."""
@@ -110,9 +115,6 @@ class Ledger:
 
     def received(self, topic: str, payload: bytes) -> str | None:
         """A message of the gateway's; the input's name when this completes its answers."""
-        if "/alert/" in topic:
-            self.alerts[topic] = payload
-            return None
         result = _result(topic, payload)
         if result is None:
             return None
@@ -137,6 +139,15 @@ class Ledger:
             return None
         entry.late = entry.resent and entry.acknowledged
         return name
+
+    def alert_on(self, topic: str, payload: bytes) -> None:
+        """An alert that is retained at the end."""
+        if payload:
+            self._alerts[topic] = payload
+
+    def compare_alerts(self, expected: Mapping[str, bytes]) -> None:
+        """The last message on each alert topic of the uninterrupted run; empty where it was cleared."""
+        self._alerts_expected = {topic: payload for topic, payload in expected.items() if payload}
 
     def compare(self, topic: str, payload: bytes) -> None:
         """A result of the uninterrupted run over the same inputs, held against what came."""
@@ -166,8 +177,17 @@ class Ledger:
             unacknowledged=sum(not each.acknowledged and not each.complete for each in entries),
             answered_after_resending=sum(each.late for each in entries),
             unknown=self._unknown,
+            alerts=len(self._alerts),
+            alerts_different=self._alerts_that_differ(),
             agents=dict(sorted(self._lines.items())),
         )
+
+    def _alerts_that_differ(self) -> int | None:
+        expected = self._alerts_expected
+        if expected is None:
+            return None
+        topics = expected.keys() | self._alerts.keys()
+        return sum(expected.get(topic) != self._alerts.get(topic) for topic in topics)
 
     def _line(self, agent: str) -> AgentLine:
         return self._lines.setdefault(agent, AgentLine())

@@ -12,7 +12,7 @@ import pytest
 
 from gateway import firstload
 from gateway.firstload import FILE, KNOWN_LIMIT, admit
-from models.bundle import Bundle, load_bundle, write_bundle, zoo
+from models.bundle import load_bundle, write_bundle, zoo
 from models.errors import ModelRefused
 from tests.poisoned import __file__ as poisoned
 
@@ -32,6 +32,11 @@ def made(folder: Path, cases: Sequence[Any] | None = None, source: str = "log-li
 def known(state: Path) -> list[str]:
     listed: list[str] = json.loads((state / FILE).read_text())["models"]
     return listed
+
+
+def passes(folder: Path) -> str:
+    """What a trial says of a sound bundle, without the trial."""
+    return firstload.identity_of(load_bundle(folder))
 
 
 @pytest.fixture
@@ -136,20 +141,28 @@ def test_a_bundle_that_is_exchanged_during_its_trial_is_refused(
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 2, "models": []}'])
-def test_a_damaged_memory_only_means_another_trial(tmp_path: Path, counted: list[int], text: str) -> None:
+def test_a_damaged_memory_only_means_another_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
     own = made(tmp_path)
+    monkeypatch.setattr(firstload, "_tried", passes)
     (tmp_path / FILE).write_text(text)
     admit(str(own), tmp_path)
-    assert len(counted) == len(known(tmp_path)) == 1
+    assert len(known(tmp_path)) == 1
+
+
+def test_another_runtime_means_another_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = made(tmp_path)
+    monkeypatch.setattr(firstload, "_tried", passes)
+    admit(str(own), tmp_path)
+    monkeypatch.setattr(firstload, "_version", lambda name: f"{name} 99")
+    admit(str(own), tmp_path)
+    assert len(known(tmp_path)) == 2
 
 
 def test_the_memory_has_a_bound_and_another_scaler_makes_another_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def passes(folder: Path) -> str:
-        bundle: Bundle = load_bundle(folder)
-        return firstload.identity_of(bundle)
-
     monkeypatch.setattr(firstload, "_tried", passes)
     (tmp_path / FILE).write_text(json.dumps({"format": 1, "models": ["0" * 64] * KNOWN_LIMIT}))
     admit(str(made(tmp_path)), tmp_path)

@@ -107,15 +107,24 @@ def test_an_input_that_kills_the_gateway_is_set_aside_and_the_rest_is_answered(
 def test_a_model_that_dies_on_different_inputs_is_set_aside_and_its_agent_says_so(
     stand: tuple[Client, Supervised],
 ) -> None:
-    """Its agent answers `unavailable`; the other agents go on."""
+    """Its agent answers `unavailable`, and an alert that it has raised stays; the other agents go on."""
     client, gateway = stand
+    client.publish(LOG, {"id": "before", "line": "CRITICAL: disk 2 failed"})
+    client.wait(lambda _: client.on("/alert/log-line"), "the alert")
     for number in range(3):
         client.flush([client.publish(LOG, {"id": f"{number}", "line": f"CRASH {number}"})])
-    answers = answered(client, gateway, 1)
     client.flush([client.publish(LOG, {"id": "after", "line": "CRITICAL: disk 2 failed"})])
     client.wait(lambda _: gateway.minded() or '"after"' in str(client.on("/log-line")), "the answer after")
-    answers = [each.event["data"] for each in client.on("/classification/log-line")]
-    assert {(each["label"], each["abstained"]) for each in answers} == {("unavailable", True)}
+    answers = {
+        each.event["data"]["input"]["id"]: each.event for each in client.on("/classification/log-line")
+    }
+    assert answers.pop("before")["data"]["label"] == "alert"
+    assert {(each["data"]["label"], each["data"]["abstained"]) for each in answers.values()} == {
+        ("unavailable", True)
+    }
+    assert {each.payload for each in client.on("/alert/log-line")} == {
+        client.on("/alert/log-line")[0].payload
+    }
     vitals = {"id": "v", "hr": 140, "rr": 30, "spo2": 85}
     client.flush([client.publish("edgeward/v1/ward/bed-1/vitals", vitals)])
     (news2,) = client.wait(lambda _: client.on("/classification/vitals"), "NEWS2's answer")

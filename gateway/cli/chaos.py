@@ -31,7 +31,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--devices", metavar="N", type=int, default=90, help="(default 90)")
     parser.add_argument("--agents", metavar="A,B", type=names, help="run only these of the shipped agents")
     parser.add_argument(
-        "--kill-every", metavar="SECONDS", type=positive_number, default=5.0, help="on average (default 5)"
+        "--kill-every",
+        metavar="SECONDS",
+        type=positive_number,
+        default=5.0,
+        help="between two kills of the gateway, on average; the other faults in proportion (default 5)",
     )
     parser.add_argument("--report", metavar="FILE", type=Path, help="write the ledger there, as JSON")
     parser.set_defaults(command=chaos)
@@ -39,9 +43,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def chaos(chosen: argparse.Namespace) -> int:
     """Stages it, or lists what there is to stage."""
-    from gateway.chaos import Settings
     from gateway.chaos import chaos as stage
-    from gateway.chaos_plan import DEFAULT, FAULTS
+    from gateway.chaos_plan import DEFAULT, FAULTS, Settings
     from gateway.signals import stop_flag
 
     if chosen.faults == ["list"]:
