@@ -190,11 +190,11 @@ class _Run:
         """Until every input is answered, or nothing more comes."""
         while self._later and not self._stop():
             self._turn(sending=False)
-        left, since_s = self._devices.unanswered, time.monotonic()
+        left, since_s = self._devices.left, time.monotonic()
         while left and time.monotonic() - since_s < QUIET_SECONDS and not self._stop():
             self._turn(sending=False)
-            if self._devices.unanswered != left:
-                left, since_s = self._devices.unanswered, time.monotonic()
+            if self._devices.left != left:
+                left, since_s = self._devices.left, time.monotonic()
         self._until(time.monotonic() + TAIL_SECONDS[self._broker.kind])
 
     def _see_alerts(self) -> None:
