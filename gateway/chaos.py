@@ -23,10 +23,10 @@ from gateway.chaos_compare import INPUTS, WITHOUT_WINDOW, compare
 from gateway.chaos_plan import FAULTS, Planned, Settings, checked, plan
 from gateway.chaos_report import Report
 from gateway.chaos_stand import Gateway, SmallDisk, cannot, lose_packets, own_network
+from gateway.config import Config, choose_agents
 from gateway.proxy import HOST, Proxy
 from gateway.recording import line_of
 from models.errors import EdgewardError
-from nodes.agents import SHIPPED
 from nodes.outputs import ROOT, gateway_topic
 from simulators.access import BrokerAccess
 from simulators.client import Sessions
@@ -56,8 +56,6 @@ QUIET_SECONDS = 45.0
 sends a reading again, and longer than the pauses of a gateway that reconnects."""
 TAIL_SECONDS: dict[BrokerKind, float] = {"mosquitto": 1.0, "nats-server": 4.0}
 """How long repeats may still come after the last answer; nats-server delivers again after 3 s."""
-
-
 LATE_SECONDS = 1.0
 """How long the retained alerts may take to reach a late subscriber."""
 
@@ -65,7 +63,7 @@ LATE_SECONDS = 1.0
 def chaos(settings: Settings, *, say: Callable[[str], None], stop: Callable[[], bool]) -> Report:
     """Runs it and returns what was found. For the main thread only, in a process without other threads.
 
-    *say* gets a line now and then; *stop* ends it early. Raises UsageError for an unknown fault, and
+    *say* gets a line now and then; *stop* ends it early. Raises UsageError for an unknown fault or agent,
     BrokerAway where the broker is not on this machine, EdgewardError where the gateway does not start.
     """
     names = checked(settings.faults)
@@ -97,7 +95,7 @@ class _Run:
         self._folder = folder
         self._say = say
         self._stop = stop
-        self._agents = [each for each in SHIPPED if settings.agents is None or each.name in settings.agents]
+        self._agents = choose_agents(Config(), settings.agents)
         self._staged = Counter({name: 1 for name in names if _holds_throughout(name)})
         self._later: list[tuple[float, int, Callable[[], None]]] = []  # heap: when, tie, what undoes a fault
         self._rng = random.Random(f"{settings.seed}/driver")  # noqa: S311 - repeatable, guards nothing
@@ -190,11 +188,11 @@ class _Run:
         """Until every input is answered, or nothing more comes."""
         while self._later and not self._stop():
             self._turn(sending=False)
-        left, since_s = self._devices.unanswered, time.monotonic()
+        left, since_s = self._devices.left, time.monotonic()
         while left and time.monotonic() - since_s < QUIET_SECONDS and not self._stop():
             self._turn(sending=False)
-            if self._devices.unanswered != left:
-                left, since_s = self._devices.unanswered, time.monotonic()
+            if self._devices.left != left:
+                left, since_s = self._devices.left, time.monotonic()
         self._until(time.monotonic() + TAIL_SECONDS[self._broker.kind])
 
     def _see_alerts(self) -> None:

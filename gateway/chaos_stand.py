@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+import errno
 import os
 import shutil
 import signal
@@ -159,9 +159,13 @@ class SmallDisk:
 
     def fill(self) -> None:
         """Takes all the space that is left."""
-        with self._ballast.open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
-            while ballast.write(bytes(65_536)):
-                pass
+        with self._ballast.open("wb", buffering=0) as ballast:
+            try:
+                while ballast.write(bytes(65_536)):
+                    pass
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
 
     def empty(self) -> None:
         """Gives it back."""

@@ -65,7 +65,7 @@ class Store:
         self._file = file
         self._keep_ms = keep_ms
         self._words = self._dictionary()
-        self._primed = zlib.compressobj(1, zlib.DEFLATED, WBITS, 6, zlib.Z_DEFAULT_STRATEGY, self._words)
+        self._primed = zlib.compressobj(1, zlib.DEFLATED, WBITS, 5, zlib.Z_DEFAULT_STRATEGY, self._words)
         self._numbers: dict[Identity, int] = {}
         self._snapshot_bytes: dict[Identity, int] = {}
         self._uncovered: OrderedDict[Identity, tuple[int, int]] = OrderedDict()
@@ -159,6 +159,12 @@ class Store:
             number = known.get(identity) or new.setdefault(identity, self._next_number + len(new))
             packed[identity] = (zlib.compress(raw, 1), place - 1, number)
         ids = range(self._next_owed, self._next_owed + len(owed))
+        newest = {each.topic: row for row, each in zip(ids, owed, strict=True) if each.retain}
+        owing = [
+            (row, topic if retain else None, self._packed(topic, payload), kind, historical, now_ms)
+            for row, (topic, payload, kind, retain, historical) in zip(ids, owed, strict=True)
+            if not retain or newest[topic] == row
+        ]
         cut = self._cut(now_ms)
         if self._trimmed:
             self._shrink()
@@ -171,10 +177,8 @@ class Store:
                 [(number, each.site, each.device) for each, number in new.items()],
             )
             sql.executemany("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            for row, publication in zip(ids, owed, strict=True):
-                if publication.retain:
-                    sql.execute("DELETE FROM owed WHERE state = ?", (publication.topic,))
-                self._insert(sql, row, publication, now_ms)
+            sql.executemany("DELETE FROM owed WHERE state = ?", [(topic,) for topic in newest])
+            sql.executemany("INSERT INTO owed VALUES (?, ?, ?, ?, ?, ?, NULL)", owing)
             sql.executemany("UPDATE devices SET snapshot = ?, upto = ? WHERE number = ?", packed.values())
             self._put_aside(sql, aside or {})
         for identity in gone:
@@ -268,14 +272,6 @@ class Store:
             return list(
                 self._connection.execute("SELECT id, aside FROM owed WHERE aside IS NOT NULL ORDER BY id")
             )
-
-    def _insert(self, sql: sqlite3.Connection, row: int, publication: Publication, now_ms: int) -> None:
-        topic, payload, kind, retain, historical = publication
-        message = self._packed(topic, payload)
-        sql.execute(
-            "INSERT INTO owed VALUES (?, ?, ?, ?, ?, ?, NULL)",
-            (row, topic if retain else None, message, kind, historical, now_ms),
-        )
 
     def _packed(self, topic: str, payload: bytes) -> bytes:
         packer = self._primed.copy()

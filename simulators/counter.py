@@ -145,7 +145,7 @@ class Devices:
         self._on_first = on_first
         self._readings = iter(Streams(seed, site, devices, kinds))
         self._rng = random.Random(f"{seed}/faults")
-        self._taken = 0
+        self._taken = self._due = 0
         self._bad = 0
         self._sent = 0
         self._ready: deque[tuple[Counted, bool]] = deque()  # with whether it is a copy
@@ -155,7 +155,12 @@ class Devices:
         self._newest_answered: dict[str, int] = {}  # device -> number of sending
         self._answered_s = 0.0
         self._again: deque[tuple[float, str]] = deque()  # when to look at a held one, oldest first
-        self.started_s: float | None = None
+        self._started_s: float | None = None
+
+    @property
+    def left(self) -> int:
+        """What is due or kept back and not sent, and inputs sent and not answered in full."""
+        return self._due - self._taken + len(self._ready) + len(self._later) + len(self._held)
 
     @property
     def unanswered(self) -> int:
@@ -171,31 +176,34 @@ class Devices:
             self._answered_s = now_s
 
     def turn(self, now_s: float, *, sending: bool) -> None:
-        """Sends what is due by *now_s* (monotonic) and what was kept back; no new one unless *sending*."""
-        if self.started_s is None:
-            self.started_s = now_s
-        due = int((now_s - self.started_s) * self._rate) if sending else 0
+        """Sends what is due by *now_s* (monotonic) and was kept back; more falls due only while *sending*."""
+        if self._started_s is None:
+            self._started_s = now_s
+        if sending:
+            self._due = int((now_s - self._started_s) * self._rate)
         while True:
-            if not self._ready:
-                self._draw(due, sending=sending)
+            while not self._ready and self._draw(sending=sending):
+                pass
             if not self._ready or not self._send(*self._ready[0], now_s):
                 break
             self._ready.popleft()
         if self.hold:
             self._send_unanswered_again(now_s)
 
-    def _draw(self, due: int, *, sending: bool) -> None:
-        """The next reading that is due, or one that was kept back for now or is the last of those."""
-        if self._later and (self._later[0][0] <= self._taken or not sending):
+    def _draw(self, *, sending: bool) -> bool:
+        """Makes the next reading ready, or keeps it back, or takes one that was; False when none is due."""
+        last = not sending and self._taken == self._due
+        if self._later and (self._later[0][0] <= self._taken or last):
             _, _, message, copy = heapq.heappop(self._later)
             self._ready.append((message, copy))
-        elif self._taken < due and len(self._held) < UNANSWERED_LIMIT:
+            return True
+        if self._taken < self._due and len(self._held) < UNANSWERED_LIMIT:
             message = next(self._readings)
             self._taken += 1
             duplicates, disorder, bad = self._shares
             if self._rng.random() < disorder:
                 self._keep_back(message, copy=False)
-                return
+                return True
             self._ready.append((message, False))
             if self._rng.random() < duplicates:
                 self._keep_back(message, copy=True)
@@ -203,6 +211,8 @@ class Devices:
                 self._bad += 1
                 spoilt = bad_input(self._seed, self._site, message.device, message.kind, self._bad)
                 self._ready.append((spoilt, False))
+            return True
+        return False
 
     def _keep_back(self, message: Counted, *, copy: bool) -> None:
         self._ties += 1

@@ -75,6 +75,20 @@ def test_the_faults_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in listed for name in FAULTS)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--devices", "0"],
+        ["--faults", "earthquake"],
+        ["--agents", "oracle"],
+        ["--report", "nowhere/report.json"],
+    ],
+)
+def test_wrong_use_is_said_at_once(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chaos", *arguments]) == 2
+    assert capsys.readouterr().err.startswith("edgeward: ")
+
+
 def staged(folder: Path, *arguments: str) -> dict[str, Any]:
     """The report of a run in a process of its own."""
     file = folder / "report.json"

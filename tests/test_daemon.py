@@ -7,20 +7,25 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway import outbox
-from gateway.broker import EmbeddedBroker
+from gateway.broker import BrokerKind, EmbeddedBroker
 from gateway.daemon import Daemon, wall_ms
 from gateway.link import Delivery, LinkEvent, Will
 from gateway.outbox import Outbox
+from gateway.store import Store
 from models.errors import BrokerAway, BrokerRefused
 from nodes.agents import SHIPPED, build_agent
 from nodes.outputs import Publication
 from nodes.pipeline import Pipeline
 from tests.conftest import MakeLink, Peer, connected
+from tests.stand import PATIENCE_SECONDS, Client, Gateway
 
 NAME = "g1"
 NOW_MS = 1_790_000_000_000
@@ -227,13 +232,15 @@ class LinkInMemory:
         self.sent: list[str] = []
         self.acked: list[int | None] = []
         self.withdrawn: list[str] = []
+        self.said: list[tuple[object, object]] = []
         self._settled: list[int] = []
 
     def settle(self, *topics: str) -> None:
         self._settled += [self.sent.index(topic) for topic in topics]
 
-    def publish(self, topic: str, *_: object, **__: object) -> int:
+    def publish(self, topic: str, *_: object, **said: object) -> int:
         self.sent.append(topic)
+        self.said.append((said["expiry_s"], said["resent"]))
         return len(self.sent) - 1
 
     def withdraw(self, ticket: int) -> None:
@@ -313,3 +320,212 @@ def test_rows_that_no_delivery_asked_for_are_owed_too() -> None:
     assert link.sent == ["a", "tick"]
     settle("tick")
     assert outbox.empty
+
+
+def alert(topic: str, payload: bytes = b"on") -> Publication:
+    return Publication(topic, payload, "alert", retain=True)
+
+
+def answer(topic: str, *, historical: bool = False) -> Publication:
+    return Publication(topic, b"{}", "classification", historical=historical)
+
+
+def outbox_over(link: LinkInMemory, now_ms: Callable[[], int] = lambda: NOW_MS) -> Outbox:
+    return Outbox(link, now_ms=now_ms)
+
+
+def test_alarms_go_first_then_the_gateways_own_then_live_answers_then_late_ones() -> None:
+    link = LinkInMemory()
+    box = outbox_over(link)
+    box.owe([answer("kept")], ids=[1], made_ms=NOW_MS - 1_000)
+    box.owe([answer("old", historical=True), answer("live")])
+    box.owe([Publication("rejected", b"", "rejected"), alert("alarm")])
+    box.turn()
+    assert link.sent == ["alarm", "rejected", "live", "kept", "old"]
+    assert [resent for _, resent in link.said] == [False, False, False, True, False]
+
+
+def test_a_publication_carries_what_is_left_of_its_life_and_goes_when_there_is_none() -> None:
+    now = [NOW_MS]
+    link = LinkInMemory(window=0)
+    box = outbox_over(link, lambda: now[0])
+    box.owe([answer("a"), alert("alarm")], ids=[1, 2])
+    now[0] += 86_399_000
+    box.owe([answer("b")], ids=[3])
+    now[0] += 1_000
+    link.window = 10
+    box.turn()
+    assert link.sent == ["alarm", "b"]
+    assert [expiry for expiry, _ in link.said] == [None, 86_399]
+    assert box.settled_rows() == [1]
+    assert box.dropped == {"expired": 1}
+
+
+def test_an_alert_that_was_cleared_before_it_went_out_is_never_said() -> None:
+    link = LinkInMemory(window=0)
+    box = outbox_over(link)
+    box.owe([alert("alarm"), alert("other")], ids=[1, 2])
+    box.owe([alert("alarm", b"")], ids=[3])
+    link.window = 10
+    box.turn()
+    assert link.sent == ["other", "alarm"]
+    assert box.settled_rows() == [1]
+
+
+def test_what_the_store_keeps_makes_no_delivery_wait() -> None:
+    link = LinkInMemory()
+    box = outbox_over(link)
+    kept, loose = (Delivery("in", b"", False, False, session=1, handle=handle) for handle in (0, 1))
+    box.owe([answer("a")], kept, ids=[1])
+    box.owe([answer("b")], loose)
+    box.turn()
+    assert link.acked == [0]
+    link.settle("a", "b")
+    box.turn()
+    assert link.acked == [0, 1]
+    assert box.settled_rows() == [1]
+
+
+def test_a_row_that_the_broker_refuses_is_set_aside_and_why() -> None:
+    link = LinkInMemory()
+    box = outbox_over(link)
+    box.owe([answer("a"), answer("b")], ids=[1, 2])
+    box.turn()
+    box.refused(0, "Not authorized")
+    link.settle("a", "b")
+    box.turn()
+    assert box.set_aside() == {1: "refused: Not authorized"}
+    assert box.settled_rows() == [2]
+    assert box.dropped == {"refused": 1}
+    assert box.empty
+
+
+def test_a_row_that_ends_every_connection_is_set_aside_and_its_neighbours_are_not() -> None:
+    """The broker drops the connection whenever `bad` arrives."""
+    link = LinkInMemory()
+    box = outbox_over(link)
+    topics = ["a", "bad", "b", "c"]
+    box.owe([answer(topic) for topic in topics], ids=[1, 2, 3, 4])
+    box.turn()
+    seen: list[str] = []
+    for _ in range(12):
+        box.disconnected()
+        known = len(link.sent)
+        for _ in range(8):
+            box.turn()
+            fresh, known = link.sent[known:], len(link.sent)
+            if "bad" in fresh:
+                break
+            for topic in fresh:
+                seen.append(topic)
+                link._settled.append(len(link.sent) - 1)
+    assert sorted(seen) == ["a", "b", "c"]
+    assert box.set_aside() == {2: "undeliverable: in flight at every disconnect"}
+    assert sorted(box.settled_rows()) == [1, 3, 4]
+    assert box.empty
+
+
+def test_what_waited_while_the_broker_was_away_is_late_and_lets_live_answers_by() -> None:
+    link = LinkInMemory(window=0)
+    box = outbox_over(link)
+    box.owe([answer("before")], ids=[1])
+    box.disconnected()
+    box.owe([answer("after")], ids=[2])
+    link.window = 10
+    box.turn()
+    assert link.sent == ["after", "before"]
+    assert [resent for _, resent in link.said] == [False, True]
+
+
+# A gateway as a process, killed.
+
+
+def onlines(client: Client) -> int:
+    return [each.payload for each in client.on("/status")].count(b"online")
+
+
+def test_results_that_a_kill_left_owed_come_after_the_restart_with_the_same_ids(
+    kind: BrokerKind, tmp_path: Path
+) -> None:
+    """SIGKILL in the middle of a burst, three times: every reading is answered, always in the same words."""
+    with EmbeddedBroker(kind) as broker, Client(broker) as client:
+        sent = 0
+        for starts in range(1, 4):
+            with Gateway(broker.url, tmp_path, "--agents", "vitals") as gateway:
+                until_online_as_often(client, starts)
+                for _ in range(300):
+                    sent += 1
+                    vitals = {"id": f"v{sent}", "hr": 60 + sent % 50}
+                    client.publish(f"edgeward/v1/n/bed-{sent % 5}/vitals", vitals)
+                until_more_answers(client, 20)
+                gateway.process.kill()
+        with Gateway(broker.url, tmp_path, "--agents", "vitals") as gateway:
+            client.wait(lambda _: len(answers_by_input(client)) == sent, "all answers")
+            assert gateway.stop() == 0
+        assert [words for words in answers_by_input(client).values() if len(words) != 1] == []
+
+
+def until_online_as_often(client: Client, starts: int) -> None:
+    client.wait(lambda _: onlines(client) == starts, "online")
+
+
+def until_more_answers(client: Client, more: int) -> None:
+    known = len(client.on("/classification/"))
+    client.wait(lambda _: len(client.on("/classification/")) > known + more, "some answers")
+
+
+def answers_by_input(client: Client) -> dict[str, set[bytes]]:
+    """Input id to all the different payloads that answered it."""
+    answers: dict[str, set[bytes]] = {}
+    for each in client.on("/classification/"):
+        answers.setdefault(each.event["data"]["input"]["id"], set()).add(each.payload)
+    return answers
+
+
+def test_a_broker_that_is_away_at_the_start_is_waited_for_or_not(tmp_path: Path) -> None:
+    config = tmp_path / "impatient.toml"
+    config.write_text('[broker]\nstartup = "fail"\n')
+    gateway = Gateway("mqtt://127.0.0.1:1", tmp_path, "--config", str(config), "--agents", "vitals")
+    assert gateway.process.wait(PATIENCE_SECONDS) == 1
+    assert "127.0.0.1:1" in gateway.log.read_text()
+
+
+def test_a_session_that_the_broker_forgot_is_said_loudly(mosquitto: EmbeddedBroker, tmp_path: Path) -> None:
+    with Client(mosquitto) as client:
+        with Gateway(mosquitto.url, tmp_path, "--agents", "vitals") as gateway:
+            client.wait_online(gateway)
+            client.publish("edgeward/v1/n/b/vitals", {"hr": 70})
+            client.wait(lambda _: client.on("/classification/"), "the answer")
+        _forget_session(mosquitto)
+        with Gateway(mosquitto.url, tmp_path, "--agents", "vitals") as gateway:
+            (fault, *_) = client.wait(
+                lambda _: [each for each in client.on("/fault/session") if each.payload], "the fault"
+            )
+        assert "forgot our session" in fault.event["data"]["reason"]
+        assert "session_lost" in gateway.log.read_text()
+
+
+def _forget_session(broker: EmbeddedBroker) -> None:
+    """Ends the gateway's session as an administrator would: a clean start under its client id."""
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="edgeward-stand", clean_session=True)
+    client.connect("127.0.0.1", broker.port)
+    while client.loop(0.1) == mqtt.MQTT_ERR_SUCCESS and not client.is_connected():
+        pass
+    client.disconnect()
+    client.loop(0.1)
+
+
+def test_an_agent_with_broker_durability_leaves_nothing_on_disk(
+    mosquitto: EmbeddedBroker, tmp_path: Path
+) -> None:
+    config = tmp_path / "loose.toml"
+    config.write_text('[agents.log-line]\ndurability = "broker"\n[agents.vitals]\n')
+    with Client(mosquitto) as client, Gateway(mosquitto.url, tmp_path, "--config", str(config)) as gateway:
+        client.wait_online(gateway)
+        client.publish("edgeward/v1/n/plc/log", "service started, all checks passed")
+        client.publish("edgeward/v1/n/bed/vitals", {"hr": 70, "id": "kept"})
+        client.wait(lambda _: len(client.on("/classification/")) == 2, "the answers")
+        assert gateway.stop() == 0
+    with Store.open(tmp_path / "state") as store:
+        assert [each.topic for each in store.readings()] == ["edgeward/v1/n/bed/vitals"]
+        assert list(store.owed()) == []

@@ -46,11 +46,19 @@ def chaos(chosen: argparse.Namespace) -> int:
     from gateway.chaos import chaos as stage
     from gateway.chaos_plan import DEFAULT, FAULTS, Settings
     from gateway.signals import stop_flag
+    from models.errors import UsageError
 
     if chosen.faults == ["list"]:
         for name, fault in FAULTS.items():
             print(f"{name:<13} {fault.says}{' (by default)' * (name in DEFAULT)}")
         return 0
+    if chosen.devices < 1:
+        raise UsageError("There should be at least one device.")
+    if chosen.report is not None:
+        try:
+            chosen.report.touch()  # before the run, which may be long
+        except OSError as error:
+            raise UsageError(f"{chosen.report} can't be written: {error.strerror}.") from error
     settings = Settings(
         seconds=chosen.minutes * 60,
         seed=chosen.seed,
