@@ -236,3 +236,19 @@ def test_one_gateway_alone_holds_a_state_folder(tmp_path: Path) -> None:
         pass
     with held(folder):
         pass
+
+
+def test_only_agents_that_remember_no_readings_may_leave_the_disk_alone(tmp_path: Path) -> None:
+    file = tmp_path / "edgeward.toml"
+    file.write_text('[agents.vitals]\ndurability = "broker"\n[agents.log-line]\ndurability = "broker"\n')
+    with pytest.raises(ConfigRefused) as refused:
+        load_config(file)
+    (fault,) = refused.value.faults
+    assert "agent vitals remembers readings" in fault
+
+
+def test_what_is_owed_lives_as_long_as_the_store_section_says(tmp_path: Path) -> None:
+    file = tmp_path / "edgeward.toml"
+    file.write_text("[store]\nclassification_hours = 0.5\n")
+    lifetimes = load_config(file).store.lifetime_seconds
+    assert lifetimes == {"classification": 1_800, "rejected": 86_400, "counters": 60}

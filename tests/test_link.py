@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway import backoff, inbox, paho_link
 from gateway.backoff import Backoff
@@ -367,3 +369,42 @@ def test_an_inbox_keeps_order_and_refuses_qos_1_only_beyond_what_mqtt_allows() -
     box.put(Delivery("b", b"", retained=False, duplicate=False, session=1, handle=None))
     box.forget_unacknowledged()
     assert [delivery.topic for delivery in box.take(9)] == ["b"]
+
+
+def test_what_was_withdrawn_is_not_sent_by_the_next_connection(
+    broker: EmbeddedBroker, make_link: MakeLink
+) -> None:
+    watch = connected(make_link(broker.port, "edgeward-watch"), "out/#")
+    peer = connected(make_link(broker.port))
+    broker.stop()
+    peer.until(lambda: not peer.link.up)
+    peer.link.withdraw(peer.link.publish("out/a", b"withdrawn"))
+    peer.link.publish("out/b", b"sent")
+    broker.restart()
+    watch.until(lambda: b"sent" in watch.payloads() or bool(peer.link.take(0, 0.0, 0.05)))
+    assert watch.payloads() == [b"sent"]
+
+
+def test_on_mqtt_5_a_publish_says_how_long_it_lives_and_that_it_is_late(
+    mosquitto: EmbeddedBroker, make_link: MakeLink
+) -> None:
+    seen: list[paho.MQTTMessage] = []
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+
+    def on_connect(*_: object) -> None:
+        client.subscribe("out/#", qos=1)
+
+    client.on_connect = on_connect
+    client.on_message = lambda _client, _userdata, message: seen.append(message)
+    client.connect("127.0.0.1", mosquitto.port)
+    client.loop_start()
+    try:
+        peer = connected(make_link(mosquitto.port))
+        peer.link.publish("out/late", b"{}", retain=True, expiry_s=60, resent=True)
+        peer.until(lambda: len(seen) == 1)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    said = vars(seen[0].properties)
+    assert said["UserProperty"] == [("resent", "true")]
+    assert 0 < said["MessageExpiryInterval"] <= 60
