@@ -4,6 +4,7 @@
 #   make check    ruff, mypy --strict and the import contracts alone
 #   make scenarios      every simulated world through the gateway, scored, into docs/scenarios.md
 #   make distributions  simulated vital signs and notes beside real ones, into docs/simulators.md
+#   make soak           kills, cuts and full disks for SOAK_MINUTES a run, and the ledger of what was lost
 #   make train    builds every shipped model again from the data directory
 #   make docs     writes the JSON Schemas of the contract again
 
@@ -15,9 +16,9 @@ export EDGEWARD_DATA ?= $(if $(wildcard ../shared/data),$(abspath ../shared/data
 export EDGEWARD_FOREIGN_MODELS ?= $(if $(wildcard ../shared/models-thirdparty),$(abspath ../shared/models-thirdparty),$(CURDIR)/data/models-thirdparty)
 
 # The tests that drive TFLite run once more in an environment of their own, under the older runtime.
-RUNTIME_TESTS := $(addprefix tests/test_,$(addsuffix .py,runtime bundle foreign_models zoo notes lines risk anomaly))
+RUNTIME_TESTS := $(addprefix tests/test_,$(addsuffix .py,runtime bundle foreign_models zoo notes lines risk anomaly snapshots))
 
-.PHONY: demo test check train docs scenarios distributions broker clean
+.PHONY: demo test check train docs scenarios distributions soak broker clean
 
 demo: .venv/demo.stamp
 	.venv/bin/edgeward demo
@@ -46,6 +47,16 @@ scenarios: .venv/test.stamp broker
 
 distributions: .venv/test.stamp
 	.venv/bin/python -m simulators.compare docs
+
+SOAK_MINUTES ?= 60
+SOAK_SEED ?= 1
+soak: .venv/test.stamp broker
+	for broker in mosquitto nats-server; do \
+		.venv/bin/edgeward chaos --minutes $(SOAK_MINUTES) --seed $(SOAK_SEED) --broker $$broker \
+			--report soak-$$broker.json || exit 1; \
+		.venv/bin/edgeward chaos --minutes $(SOAK_MINUTES) --seed $(SOAK_SEED) --broker $$broker \
+			--faults gateway-kill,broker-kill,duplicates --report soak-$$broker-killed.json || exit 1; \
+	done
 
 # The tests talk to a real mosquitto through its own clients.
 broker:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,9 @@ def test_a_recording_plays_again_as_it_was(tmp_path: Path) -> None:
         Client(broker) as client,
         Gateway(broker.url, tmp_path, *agents) as gateway,
         subprocess.Popen([*command, broker.url], stderr=subprocess.PIPE, text=True) as recorder,
+        ExitStack() as ended,
     ):
+        ended.callback(recorder.kill)  # else leaving the block after a failure would wait for it for ever
         client.wait_online(gateway)
         assert recorder.stderr is not None
         recorder.stderr.readline()
