@@ -55,7 +55,10 @@ class Heard:
         self._note_agents = {agent for agent, kind in kinds.items() if kind == "note"}
         self._seen: set[tuple[str, str]] = set()
         self._newest: dict[str, int] = {}  # device -> time of its newest answered input
-        self._asked: dict[tuple[str, str], bytes] = {}  # device and id of an input -> sha256 of its payload
+        self._asked: set[tuple[str, str]] = set()  # device and id of each input
+        self._open: dict[
+            tuple[str, str], bytes
+        ] = {}  # those not settled -> sha256 of the payload
         self._answered: set[tuple[str, str]] = set()
         self._refused: set[bytes] = set()  # sha256 of rejected payloads
         self.alerts = AlertLog()
@@ -69,10 +72,13 @@ class Heard:
     @property
     def unanswered(self) -> int:
         """Inputs with an id, neither answered nor rejected: lost, or the recording ended too soon."""
-        return sum(
-            asked not in self._answered and sha256 not in self._refused
-            for asked, sha256 in self._asked.items()
-        )
+        # What is settled stays so: each is looked at only until then, as a live run asks after every input.
+        self._open = {
+            asked: sha256
+            for asked, sha256 in self._open.items()
+            if asked not in self._answered and sha256 not in self._refused
+        }
+        return len(self._open)
 
     def came(self, topic: str, payload: bytes) -> None:
         """One message; what is of another site, or no part of the contract, is left aside."""
@@ -102,7 +108,10 @@ class Heard:
             input_id = json.loads(payload)["id"]
         except (ValueError, KeyError, TypeError):
             return  # one without an id, or damaged: its answer can't be told from others
-        self._asked.setdefault((device, str(input_id)), hashlib.sha256(payload).digest())
+        asked = (device, str(input_id))
+        if asked not in self._asked:
+            self._asked.add(asked)
+            self._open[asked] = hashlib.sha256(payload).digest()
 
     def _classified(self, device: str, agent: str, answer: Answer) -> None:
         self._answered.add((device, answer.input_id))

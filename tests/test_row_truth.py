@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from itertools import islice
 from pathlib import Path
 
@@ -11,21 +10,19 @@ import pytest
 
 from gateway.cli import main
 from models.bounds import possible
-from models.datasets import DATASETS, Row, data_directory, locate, rows
-from models.errors import DataMissing, InputRefused, UsageError
+from models.datasets import DATASETS, Row, rows
+from models.errors import InputRefused, UsageError
 from nodes.codec import decode
 from simulators.replay import arrivals
 from simulators.row_truth import ACUITIES, LABELS, truth_of_rows
 from simulators.truth import Interval, read_truth
+from tests.data import needs
 
 SOME_ROWS = 3_000
 
 
 def _some(name: str) -> list[Row]:
-    try:
-        return list(islice(rows(name, data_directory(os.environ)), SOME_ROWS))
-    except DataMissing as missing:
-        pytest.skip(str(missing))
+    return list(islice(rows(name, needs(name)), SOME_ROWS))
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -95,10 +92,7 @@ def test_the_truth_of_a_dataset_is_what_its_labels_say(name: str) -> None:
 
 def test_the_command_writes_the_truth_beside_the_replay(tmp_path: Path) -> None:
     """With the replay's own site and devices, and before the first message."""
-    try:
-        locate("skab", data_directory(os.environ))
-    except DataMissing as missing:
-        pytest.skip(str(missing))
+    needs("skab")
     recording, truth_path = tmp_path / "r.jsonl", tmp_path / "t.json"
     options = ["--devices", "3", "--site", "plant", "--truth", str(truth_path), "--output", str(recording)]
     assert main(["replay", "skab", *options]) == 0
