@@ -56,9 +56,7 @@ class Heard:
         self._seen: set[tuple[str, str]] = set()
         self._newest: dict[str, int] = {}  # device -> time of its newest answered input
         self._asked: set[tuple[str, str]] = set()  # device and id of each input
-        self._open: dict[
-            tuple[str, str], bytes
-        ] = {}  # those not settled -> sha256 of the payload
+        self._open: dict[tuple[str, str], bytes] = {}  # those not settled -> sha256 of the payload
         self._answered: set[tuple[str, str]] = set()
         self._refused: set[bytes] = set()  # sha256 of rejected payloads
         self.alerts = AlertLog()
